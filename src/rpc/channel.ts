@@ -1,0 +1,50 @@
+import { type ChannelOptions, Client, credentials } from "@grpc/grpc-js";
+
+/** The largest message either side accepts, in bytes: a collective's 16 MiB with room for the rest. */
+export const maxMessageBytes = 32 * 1024 * 1024;
+
+/** How a channel behaves while the server does not answer. */
+export interface ChannelTimeouts {
+	/** How long a call waits for a server that was never reached, in milliseconds. Default 10,000. */
+	readonly connectMs?: number;
+	/** How long a call is repeated while a server that was reached before is away, in milliseconds. Default 300,000. */
+	readonly retryMs?: number;
+}
+
+/** A connection to one server, which reconnects by itself. */
+export class Channel {
+	/** The server's address as `host:port`. */
+	readonly address: string;
+	readonly connectMs: number;
+	readonly retryMs: number;
+	/** Whether a call was ever answered. */
+	reached = false;
+	/** grpc-js's client, for client.ts. */
+	readonly grpc: Client;
+
+	constructor(address: string, timeouts: ChannelTimeouts = {}) {
+		this.address = address;
+		this.connectMs = timeouts.connectMs ?? 10_000;
+		this.retryMs = timeouts.retryMs ?? 300_000;
+		this.grpc = new Client(address, credentials.createInsecure(), options);
+	}
+
+	/** Ends the connection; calls in flight fail with `cancelled`. */
+	close(): void {
+		this.grpc.close();
+	}
+}
+
+const options: ChannelOptions = {
+	"grpc.max_send_message_length": maxMessageBytes,
+	"grpc.max_receive_message_length": maxMessageBytes,
+	"grpc.keepalive_time_ms": 20_000,
+	"grpc.keepalive_timeout_ms": 10_000,
+	"grpc.initial_reconnect_backoff_ms": 50,
+	"grpc.min_reconnect_backoff_ms": 50,
+	"grpc.max_reconnect_backoff_ms": 1_000,
+	// An embedded server lives as long as someone is connected, so an idle client stays connected.
+	"grpc.client_idle_timeout_ms": 2_147_483_647,
+	// Channels to one address would otherwise share a connection, and one's close would not end it.
+	"grpc.use_local_subchannel_pool": 1,
+};

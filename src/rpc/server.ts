@@ -1,0 +1,143 @@
+import { createServer, type Server as NetServer, type Socket } from "node:net";
+import type { DescFile, DescService } from "@bufbuild/protobuf";
+import { toBinary } from "@bufbuild/protobuf";
+import { FileDescriptorProtoSchema } from "@bufbuild/protobuf/wkt";
+import { type ConnectionInjector, Server as GrpcServer, ServerCredentials } from "@grpc/grpc-js";
+import { ReflectionService } from "@grpc/reflection";
+import { HealthImplementation } from "grpc-health-check";
+import { MillraceError } from "../errors.js";
+import { maxMessageBytes } from "./channel.js";
+import { grpcDefinition } from "./definition.js";
+import { grpcImplementation, type ServiceHandlers } from "./handler.js";
+import type { ErrorLog } from "./status.js";
+
+/** A gRPC server with health and reflection. Services are added before `listen`. */
+export class RpcServer {
+	readonly #log: ErrorLog;
+	readonly #grpc = new GrpcServer({
+		"grpc.max_send_message_length": maxMessageBytes,
+		"grpc.max_receive_message_length": maxMessageBytes,
+		"grpc.keepalive_permit_without_calls": 1,
+	});
+	readonly #health = new HealthImplementation({ "": "NOT_SERVING" });
+	readonly #services: DescService[] = [];
+	readonly #sockets = new Set<Socket>();
+	#listener: NetServer | undefined;
+	#injector: ConnectionInjector | undefined;
+	#onConnectionCount: (count: number) => void = () => {};
+
+	constructor(log: ErrorLog) {
+		this.#log = log;
+	}
+
+	/** Adds a service. */
+	add<S extends DescService>(service: S, handlers: ServiceHandlers<S>): void {
+		this.#services.push(service);
+		this.#grpc.addService(grpcDefinition(service), grpcImplementation(service, handlers, this.#log));
+	}
+
+	/** Calls `listener` with the number of open connections whenever it changes. */
+	onConnectionCount(listener: (count: number) => void): void {
+		this.#onConnectionCount = listener;
+	}
+
+	/**
+	 * Accepts connections, and returns the port. Port 0 takes a free one.
+	 *
+	 * Throws `already_exists` if the port is in use, `invalid_argument` if the host is not one of this machine.
+	 */
+	async listen(host: string, port: number): Promise<number> {
+		this.#health.addToServer(this.#grpc);
+		reflectionOf(this.#services).addToServer(this.#grpc);
+		// Connections are accepted here and handed to grpc-js, which would report neither their number nor
+		// why it could not bind.
+		this.#injector = this.#grpc.createConnectionInjector(ServerCredentials.createInsecure());
+		this.#listener = createServer((socket) => this.#accept(socket));
+		const bound = await bind(this.#listener, host, port);
+		this.#setHealth("SERVING");
+		return bound;
+	}
+
+	/**
+	 * Stops: health says NOT_SERVING, no new connection is accepted, calls in flight have `graceMs` to end,
+	 * the rest is cut.
+	 */
+	async close(graceMs = 5_000): Promise<void> {
+		this.#setHealth("NOT_SERVING");
+		const listener = this.#listener;
+		if (listener === undefined) {
+			return;
+		}
+		const closed = new Promise<void>((resolve) => listener.close(() => resolve()));
+		this.#injector?.drain(graceMs);
+		const force = setTimeout(() => this.#cut(), graceMs + 100);
+		await closed;
+		clearTimeout(force);
+		this.#grpc.forceShutdown();
+	}
+
+	/** Cuts every connection at once. */
+	#cut(): void {
+		for (const socket of this.#sockets) {
+			socket.destroy();
+		}
+	}
+
+	#accept(socket: Socket): void {
+		socket.setNoDelay(true);
+		this.#sockets.add(socket);
+		this.#onConnectionCount(this.#sockets.size);
+		socket.on("close", () => {
+			this.#sockets.delete(socket);
+			this.#onConnectionCount(this.#sockets.size);
+		});
+		this.#injector?.injectConnection(socket);
+	}
+
+	#setHealth(status: "SERVING" | "NOT_SERVING"): void {
+		this.#health.setStatus("", status);
+		for (const service of this.#services) {
+			this.#health.setStatus(service.typeName, status);
+		}
+	}
+}
+
+function bind(listener: NetServer, host: string, port: number): Promise<number> {
+	return new Promise((resolve, reject) => {
+		listener.once("error", (cause: NodeJS.ErrnoException) => {
+			if (cause.code === "EADDRINUSE") {
+				reject(
+					new MillraceError("already_exists", `port ${port} on ${host} is in use; choose another with --port`, {
+						cause,
+					}),
+				);
+			} else {
+				reject(new MillraceError("invalid_argument", `cannot listen on ${host}:${port}: ${cause.message}`, { cause }));
+			}
+		});
+		listener.listen(port, host, () => {
+			const address = listener.address();
+			resolve(typeof address === "object" && address !== null ? address.port : port);
+		});
+	});
+}
+
+function reflectionOf(services: readonly DescService[]): ReflectionService {
+	const files = new Map<string, DescFile>();
+	const collect = (file: DescFile): void => {
+		if (!files.has(file.name)) {
+			files.set(file.name, file);
+			file.dependencies.forEach(collect);
+		}
+	};
+	for (const service of services) {
+		collect(service.file);
+	}
+	const fileDescriptorProtos = [...files.values()].map((file) =>
+		Buffer.from(toBinary(FileDescriptorProtoSchema, file.proto)),
+	);
+	// The library reads nothing else of a package definition than the files' descriptors.
+	return new ReflectionService({
+		files: { format: "Protocol Buffer 3 DescriptorProto", type: {}, fileDescriptorProtos },
+	});
+}

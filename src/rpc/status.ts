@@ -1,0 +1,68 @@
+import { status as GrpcStatus, type StatusObject } from "@grpc/grpc-js";
+import { type ErrorCode, isMillraceError, MillraceError } from "../errors.js";
+
+/** The one table of codes: our code, gRPC's status, HTTP's status. */
+const table: ReadonlyArray<readonly [code: ErrorCode, grpc: GrpcStatus, http: number]> = [
+	["cancelled", GrpcStatus.CANCELLED, 499],
+	["unknown", GrpcStatus.UNKNOWN, 500],
+	["invalid_argument", GrpcStatus.INVALID_ARGUMENT, 400],
+	["deadline_exceeded", GrpcStatus.DEADLINE_EXCEEDED, 504],
+	["not_found", GrpcStatus.NOT_FOUND, 404],
+	["already_exists", GrpcStatus.ALREADY_EXISTS, 409],
+	["permission_denied", GrpcStatus.PERMISSION_DENIED, 403],
+	["resource_exhausted", GrpcStatus.RESOURCE_EXHAUSTED, 429],
+	["failed_precondition", GrpcStatus.FAILED_PRECONDITION, 400],
+	["aborted", GrpcStatus.ABORTED, 409],
+	["out_of_range", GrpcStatus.OUT_OF_RANGE, 400],
+	["unimplemented", GrpcStatus.UNIMPLEMENTED, 501],
+	["internal", GrpcStatus.INTERNAL, 500],
+	["unavailable", GrpcStatus.UNAVAILABLE, 503],
+	["data_loss", GrpcStatus.DATA_LOSS, 500],
+	["unauthenticated", GrpcStatus.UNAUTHENTICATED, 401],
+];
+
+const grpcOf = new Map(table.map(([code, grpc]) => [code, grpc]));
+const httpOf = new Map(table.map(([code, , http]) => [code, http]));
+const codeOf = new Map(table.map(([code, grpc]) => [grpc, code]));
+
+/** Returns gRPC's number for a code. */
+export function grpcStatusOf(code: ErrorCode): GrpcStatus {
+	return grpcOf.get(code) ?? GrpcStatus.UNKNOWN;
+}
+
+/** Returns HTTP's status for a code. */
+export function httpStatusOf(code: ErrorCode): number {
+	return httpOf.get(code) ?? 500;
+}
+
+/** Returns the code of a gRPC status number; `unknown` for a number that gRPC does not have. */
+export function errorCodeOf(grpc: number): ErrorCode {
+	return codeOf.get(grpc) ?? "unknown";
+}
+
+/** Receives what went wrong inside the server, with its stack. */
+export type ErrorLog = (message: string, error: unknown) => void;
+
+/**
+ * Turns anything thrown in a handler into the status that is sent. What is not a MillraceError is
+ * logged, and sent as "internal error".
+ */
+export function toStatus(thrown: unknown, method: string, log: ErrorLog): Pick<StatusObject, "code" | "details"> {
+	if (isMillraceError(thrown)) {
+		return { code: grpcStatusOf(thrown.code), details: thrown.message };
+	}
+	log(`${method} failed`, thrown);
+	return { code: GrpcStatus.INTERNAL, details: "internal error" };
+}
+
+/** Turns what grpc-js gives a client into a MillraceError. */
+export function fromStatus(error: unknown): MillraceError {
+	if (isMillraceError(error)) {
+		return error;
+	}
+	if (error instanceof Error && "code" in error && typeof error.code === "number") {
+		const details = "details" in error && typeof error.details === "string" ? error.details : error.message;
+		return new MillraceError(errorCodeOf(error.code), details, { cause: error });
+	}
+	return new MillraceError("unknown", String(error), { cause: error });
+}
