@@ -1,0 +1,40 @@
+import type { JoinRequest, ReducedMetrics } from "../gen/millrace/v1/rendezvous_pb.js";
+import type { Member, TrialRun, TrialRunState } from "../gen/millrace/v1/trial_pb.js";
+
+/** What a join leads to: a run that is open, or the verdict on a trial that needs none. */
+export type OpenedRun =
+	| { readonly open: true; readonly trialRunId: number; readonly worldSize: number }
+	| { readonly open: false; readonly trialRunId: number; readonly state: TrialRunState; readonly reason: string };
+
+/**
+ * What the rendezvous needs remembered. The server keeps it in its database; each call is one transaction,
+ * and has happened when its promise resolves.
+ */
+export interface RunLedger {
+	/**
+	 * Checks a join against the trial and its runs, and returns the run to join. Without an open run it
+	 * starts the next one, with the join's world size.
+	 *
+	 * Throws `not_found` for an unknown trial, `failed_precondition` where the trial or the run that the join
+	 * names does not permit it.
+	 */
+	openRun(join: JoinRequest): Promise<OpenedRun>;
+	/** Records that a member is there. */
+	addMember(join: JoinRequest, trialRunId: number): Promise<void>;
+	/** Records that a member is gone: its later writes are refused. */
+	removeMember(member: Member): Promise<void>;
+	/** Records that all members are there. */
+	startRun(trialId: number, trialRunId: number): Promise<void>;
+	/** Closes an open run with a verdict, and lets the trial's state follow. A run that has a verdict keeps it. */
+	closeRun(trialId: number, trialRunId: number, state: TrialRunState, reason: string): Promise<TrialRun>;
+	/** Answers the barrier after a step. Where the trial is to pause, the run is closed as PREEMPTED with the answer. */
+	decideStep(trialId: number, trialRunId: number, done: boolean): Promise<{ preempted: boolean }>;
+	/**
+	 * Records that all work is done: the reducers' results, the run and the trial as COMPLETED.
+	 *
+	 * Throws `failed_precondition` if a record of the goal is not done.
+	 */
+	finishRun(trialId: number, trialRunId: number, results: readonly ReducedMetrics[]): Promise<void>;
+	/** Says in words how far a member was. */
+	lastProgress(member: Member): Promise<string>;
+}
