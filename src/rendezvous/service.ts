@@ -87,29 +87,37 @@ export function createRendezvousService(options: { ledger: RunLedger; log: Error
 		const { trialId, trialRunId } = run;
 		switch (effect.kind) {
 			case "welcome":
-				return run.sessions.get(effect.session)?.send({ message: { case: "joined", value: { trialRunId } } });
+				run.sessions.get(effect.session)?.send({ message: { case: "joined", value: { trialRunId } } });
+				break;
 			case "refuse":
-				return run.sessions.get(effect.session)?.end(new MillraceError(effect.code, effect.reason));
+				run.sessions.get(effect.session)?.end(new MillraceError(effect.code, effect.reason));
+				break;
 			case "record-start":
-				return remember(run, ledger.startRun(trialId, trialRunId), () => ({ kind: "recorded" }));
+				remember(run, ledger.startRun(trialId, trialRunId), () => ({ kind: "recorded" }));
+				break;
 			case "started":
-				return run.sessions.get(effect.session)?.send({ message: { case: "started", value: startedMessage(run) } });
+				run.sessions.get(effect.session)?.send({ message: { case: "started", value: startedMessage(run) } });
+				break;
 			case "answer":
-				return sendAnswer(run.sessions.get(effect.session), effect.rank, effect.answer);
+				sendAnswer(run.sessions.get(effect.session), effect.rank, effect.answer);
+				break;
 			case "decide-step":
-				return remember(run, ledger.decideStep(trialId, trialRunId, effect.done), ({ preempted }) => ({
+				remember(run, ledger.decideStep(trialId, trialRunId, effect.done), ({ preempted }) => ({
 					kind: "decided",
 					channel: effect.channel,
 					preempted,
 				}));
+				break;
 			case "finish":
-				return remember(run, ledger.finishRun(trialId, trialRunId, effect.results), () => ({
+				remember(run, ledger.finishRun(trialId, trialRunId, effect.results), () => ({
 					kind: "decided",
 					channel: effect.channel,
 					preempted: false,
 				}));
+				break;
 			case "remove-member":
-				return remember(run, ledger.removeMember(memberOf(run, effect.rank)));
+				remember(run, ledger.removeMember(memberOf(run, effect.rank)));
+				break;
 			case "fail":
 				void failRun(run, effect);
 		}
@@ -118,7 +126,11 @@ export function createRendezvousService(options: { ledger: RunLedger; log: Error
 	/** Goes on with an event once the ledger has it; a ledger that fails ends the run. */
 	function remember<T>(run: Run, recorded: Promise<T>, then?: (result: T) => RunEvent): void {
 		recorded.then(
-			(result) => then && dispatch(run, then(result)),
+			(result) => {
+				if (then !== undefined) {
+					dispatch(run, then(result));
+				}
+			},
 			(error) => {
 				log(`trial ${run.trialId}, run ${run.trialRunId}`, error);
 				dispatch(run, { kind: "close" });
@@ -186,7 +198,11 @@ export function createRendezvousService(options: { ledger: RunLedger; log: Error
 		await new Promise<void>((resolve, reject) => {
 			const end = (error?: MillraceError) => {
 				run.sessions.delete(id);
-				error === undefined ? resolve() : reject(error);
+				if (error === undefined) {
+					resolve();
+				} else {
+					reject(error);
+				}
 			};
 			run.sessions.set(id, { id, send: (message) => context.send(message), end });
 			const gone = () => {
