@@ -1,0 +1,113 @@
+import { MillraceError } from "../errors.js";
+import type { JsonObject } from "../sdk/json.js";
+import { checkDataLoaderOptions, type DataLoaderOptions } from "./data-loader.js";
+import { DistributedContext } from "./distributed/distributed-context.js";
+
+/** Options of batchProcess. */
+export interface BatchProcessOptions<T, B> {
+	/** Records in a batch. A positive whole number; default 1. Python: `batch_size` */
+	readonly batchSize?: number;
+	/**
+	 * Batches per worker for the whole trial; default all. One that is not positive, or beyond what there is,
+	 * is ignored with a warning. Python: `max_batches`
+	 */
+	readonly maxBatches?: number;
+	/** Batches per worker between two commits. A positive whole number; default 5. Python: `checkpoint_interval` */
+	readonly checkpointInterval?: number;
+	/** How records become batches. Python: `dataloader_kwargs` */
+	readonly dataLoader?: DataLoaderOptions<T, B>;
+	/** Which worker this is; default: what the environment says. Python: `distributed_context` */
+	readonly distributed?: DistributedContext;
+	/** The server's `host:port`; default: MILLRACE_SERVER, the server of the data directory, or an embedded one. */
+	readonly server?: string;
+	/** Hyperparameters, where this call makes the trial; a trial that exists has its own, which win. */
+	readonly hparams?: JsonObject;
+	/** Whether models write ONNX Runtime's profile to the tensorboard path; default false. */
+	readonly profile?: boolean;
+}
+
+/** The options with their defaults. */
+export interface BatchProcessSettings<T, B> {
+	readonly batchSize: number;
+	/** 0 for all. */
+	readonly maxBatches: number;
+	readonly checkpointInterval: number;
+	readonly dataLoader: DataLoaderOptions<T, B>;
+	readonly distributed: DistributedContext;
+	readonly server: string | undefined;
+	readonly hparams: JsonObject;
+	readonly profile: boolean;
+}
+
+const known = [
+	"batchSize",
+	"maxBatches",
+	"checkpointInterval",
+	"dataLoader",
+	"distributed",
+	"server",
+	"hparams",
+	"profile",
+];
+
+/** Python names and those of later versions, with what to do instead. */
+const hints: Readonly<Record<string, string>> = {
+	batch_size: "it is batchSize here",
+	max_batches: "it is maxBatches here",
+	checkpoint_interval: "it is checkpointInterval here",
+	dataloader_kwargs: "it is dataLoader here",
+	distributed_context: "it is distributed here",
+	onError: "this version has no error policy yet",
+	maxErrors: "this version has no error policy yet",
+	stepTimeout: "this version has no step timeout yet",
+};
+
+/**
+ * Checks the options and fills in the defaults.
+ *
+ * Throws `invalid_argument` naming the option and its value; `unimplemented` for one that is not built yet.
+ */
+export function checkOptions<T, B>(options: BatchProcessOptions<T, B>): BatchProcessSettings<T, B> {
+	for (const key of Object.keys(options).filter((name) => !known.includes(name))) {
+		const hint = hints[key];
+		throw new MillraceError(
+			hint?.startsWith("this version") ? "unimplemented" : "invalid_argument",
+			`unknown option ${key} of batchProcess${hint === undefined ? `; it has ${known.join(", ")}` : `: ${hint}`}`,
+		);
+	}
+	checkDataLoaderOptions(options.dataLoader);
+	return {
+		batchSize: positive("batchSize", options.batchSize ?? 1),
+		maxBatches: maxBatchesOf(options.maxBatches),
+		checkpointInterval: positive("checkpointInterval", options.checkpointInterval ?? 5),
+		dataLoader: options.dataLoader ?? {},
+		distributed: options.distributed ?? DistributedContext.fromEnvironment(),
+		server: options.server,
+		hparams: options.hparams ?? {},
+		profile: options.profile ?? false,
+	};
+}
+
+/** The largest count that fits the wire. */
+const maxCount = 2 ** 31 - 1;
+
+function positive(name: string, value: number): number {
+	if (!Number.isInteger(value) || value < 1 || value > maxCount) {
+		throw new MillraceError("invalid_argument", `${name} is ${String(value)}; it must be a whole number of at least 1`);
+	}
+	return value;
+}
+
+function maxBatchesOf(value: number | undefined): number {
+	if (value === undefined) {
+		return 0;
+	}
+	if (typeof value !== "number" || Number.isNaN(value) || (value > 0 && !Number.isInteger(value))) {
+		throw new MillraceError("invalid_argument", `maxBatches is ${String(value)}; it must be a whole number`);
+	}
+	if (value <= 0) {
+		console.warn(`millrace: maxBatches is ${value}, which is not positive; it is ignored`);
+		return 0;
+	}
+	return value;
+}

@@ -1,0 +1,36 @@
+import { CollectiveCaller, CollectiveOperation, CollectiveScope } from "../gen/millrace/v1/rendezvous_pb.js";
+import type { RendezvousMember } from "../rendezvous/client.js";
+
+const runtime = { caller: CollectiveCaller.RUNTIME };
+
+/** Waits for all workers after a commit. Returns whether the run is now closed because it was preempted. */
+export async function stepBarrier(member: RendezvousMember, step: number, done: boolean): Promise<boolean> {
+	const scope = CollectiveScope.WORLD;
+	const { preempted } = await member.collective({ ...runtime, scope, operation: CollectiveOperation.STEP, step, done });
+	return preempted;
+}
+
+/** Waits for all workers, and for the server to record that all work is done, with the chief's results. */
+export async function finishBarrier(
+	member: RendezvousMember,
+	step: number,
+	results: readonly { group: string; metricsJson: string }[],
+): Promise<void> {
+	const scope = CollectiveScope.WORLD;
+	await member.collective({ ...runtime, scope, operation: CollectiveOperation.FINISH, step, results });
+}
+
+/** Gives every worker the text of the chief; the others' own is ignored. */
+export async function broadcastText(member: RendezvousMember, text: string): Promise<string> {
+	const scope = CollectiveScope.WORLD;
+	const payload = new TextEncoder().encode(text);
+	const operation = CollectiveOperation.BROADCAST;
+	const { payloads } = await member.collective({ ...runtime, scope, operation, payload });
+	return new TextDecoder().decode(payloads[0]);
+}
+
+/** Waits for all workers of this node. */
+export async function nodeBarrier(member: RendezvousMember): Promise<void> {
+	const scope = CollectiveScope.NODE;
+	await member.collective({ ...runtime, scope, operation: CollectiveOperation.ALLGATHER });
+}
