@@ -1,0 +1,77 @@
+import { availableParallelism } from "node:os";
+import { type Command, InvalidArgumentError, Option } from "commander";
+import { MillraceError } from "../errors.js";
+import { exitCodes } from "../launcher/exit-codes.js";
+import { launch } from "../launcher/launch.js";
+import { watchParentPipe } from "../parent-pipe.js";
+import { onStopSignals } from "./stop-signals.js";
+
+interface LaunchFlags {
+	nprocPerNode?: string;
+	nproc_per_node?: string;
+	grace: number;
+	failureGrace: number;
+}
+
+/** Adds `millrace launch`: it owns the workers of one node, as torchrun does. */
+export function addLaunchCommand(program: Command): void {
+	program
+		.command("launch")
+		.summary("start the workers of this node")
+		.description("Start a command once for each worker of this node, with torchrun's environment names.")
+		.usage("[options] -- COMMAND...")
+		.argument("<command...>", "the program that each worker runs, and its arguments")
+		.option("--nproc-per-node <number>", 'how many workers, or "auto" for one a core (default: MILLRACE_SLOTS, else 1)')
+		.addOption(new Option("--nproc_per_node <number>").hideHelp())
+		.option("--grace <seconds>", "how long the workers may take to end after SIGTERM", seconds, 30)
+		.option("--failure-grace <seconds>", "how long the other workers may go on after one failed", seconds, 5)
+		.passThroughOptions()
+		.action(runLaunch);
+}
+
+async function runLaunch(command: string[], flags: LaunchFlags): Promise<void> {
+	const stopSignals = onStopSignals();
+	const launched = await launch({
+		command,
+		workerCount: workerCount(flags.nprocPerNode ?? flags.nproc_per_node),
+		graceMs: flags.grace * 1_000,
+		failureGraceMs: flags.failureGrace * 1_000,
+		env: process.env,
+		writeStdout: (text) => process.stdout.write(text),
+		writeStderr: (text) => process.stderr.write(text),
+	});
+	let isOrphan = false;
+	watchParentPipe(() => {
+		isOrphan = true;
+		launched.kill();
+	});
+	stopSignals.deliver((signal) => launched.interrupt(signal));
+	const exitCode = await launched.finished;
+	process.exitCode = isOrphan ? exitCodes.parentLost : exitCode;
+}
+
+function workerCount(flag: string | undefined): number {
+	const [source, value] =
+		flag === undefined ? ["MILLRACE_SLOTS", process.env.MILLRACE_SLOTS] : ["--nproc-per-node", flag];
+	if (flag === undefined && !value) {
+		return 1;
+	}
+	if (value === "auto" && flag !== undefined) {
+		return availableParallelism();
+	}
+	if (!/^[1-9]\d{0,4}$/.test(value ?? "")) {
+		throw new MillraceError(
+			"invalid_argument",
+			`${source} must be a positive integer, not "${value}"; give the number of workers`,
+		);
+	}
+	return Number(value);
+}
+
+function seconds(text: string): number {
+	const value = Number(text);
+	if (text.trim() === "" || !(value >= 0 && value <= 86_400)) {
+		throw new InvalidArgumentError("Give a number of seconds, from 0 to 86400.");
+	}
+	return value;
+}

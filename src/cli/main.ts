@@ -1,0 +1,49 @@
+import { Command, CommanderError } from "commander";
+import { isMillraceError } from "../errors.js";
+import { exitCodes } from "../launcher/exit-codes.js";
+import { version } from "../version.js";
+import { addLaunchCommand } from "./launch.js";
+import { addRunCommand } from "./run.js";
+import { addServerCommand } from "./server.js";
+import { addTrialCommand } from "./trial.js";
+
+/** Errors that the user of the command can mend. */
+const usageErrors = new Set(["invalid_argument", "not_found", "failed_precondition", "already_exists"]);
+
+// A reader such as `head` that has seen enough is no error; 141 is what SIGPIPE would give.
+for (const stream of [process.stdout, process.stderr]) {
+	stream.on("error", (error: NodeJS.ErrnoException) => process.exit(error.code === "EPIPE" ? 141 : exitCodes.failed));
+}
+
+const program = new Command("millrace")
+	.description("Run a model over a whole data set, on many workers, and remember its metrics.")
+	.version(version)
+	.enablePositionalOptions()
+	.showSuggestionAfterError()
+	.showHelpAfterError("(see millrace --help)")
+	.exitOverride();
+addRunCommand(program);
+addLaunchCommand(program);
+addServerCommand(program);
+addTrialCommand(program);
+
+try {
+	await program.parseAsync();
+} catch (error) {
+	process.exitCode = report(error);
+}
+// What is still open, such as a connection to the server, must not keep a finished command alive.
+process.exit();
+
+/** Prints an error as its reader needs it, and returns the exit code. */
+function report(error: unknown): number {
+	if (error instanceof CommanderError) {
+		return error.exitCode === 0 ? exitCodes.done : exitCodes.usage;
+	}
+	if (isMillraceError(error)) {
+		process.stderr.write(`millrace: ${error.message}\n`);
+		return usageErrors.has(error.code) ? exitCodes.usage : exitCodes.failed;
+	}
+	process.stderr.write(`millrace: unexpected error: ${error instanceof Error ? error.stack : error}\n`);
+	return exitCodes.failed;
+}

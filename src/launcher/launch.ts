@@ -1,0 +1,167 @@
+import { hostname } from "node:os";
+import { exitCodeOf, exitCodes, isFailure, signalExitCode } from "./exit-codes.js";
+import { formatFailure, type WorkerFailure } from "./failure-report.js";
+import { createLinePrefixer } from "./line-prefixer.js";
+import { type ProcessEnd, ProcessGroup } from "./process-group.js";
+
+/** What `launch` starts, and how it ends it. */
+export interface LaunchOptions {
+	/** The program and its arguments. */
+	readonly command: readonly string[];
+	/** How many times to start it. */
+	readonly workerCount: number;
+	/** How long the workers may take to end after the first signal, in milliseconds. */
+	readonly graceMs: number;
+	/** How long the others may go on after one failed, and again after SIGTERM, in milliseconds. */
+	readonly failureGraceMs: number;
+	/** The environment that the workers get besides their ranks. */
+	readonly env: NodeJS.ProcessEnv;
+	/** Takes what the workers write to stdout, in whole prefixed lines. */
+	readonly writeStdout: (text: string) => void;
+	/** Takes what the workers write to stderr, in whole prefixed lines, and the report of a failure. */
+	readonly writeStderr: (text: string) => void;
+}
+
+/** The workers of one node, running. */
+export interface Launch {
+	/**
+	 * Resolves when no process of any worker is left, with the exit code that sums up: 0 if all exited 0, 75
+	 * if all exited 0 or 75, else that of the first failure.
+	 */
+	readonly finished: Promise<number>;
+	/** Passes a signal on to the workers as SIGTERM; they have the grace to end. The second call kills them. */
+	interrupt(signal: NodeJS.Signals): void;
+	/** Kills the workers and all that they started. */
+	kill(): void;
+}
+
+/** How many of the last lines of a failed worker are shown. */
+const shownLines = 20;
+
+/**
+ * Starts the workers of this node with torchrun's environment: RANK, WORLD_SIZE, LOCAL_RANK, LOCAL_WORLD_SIZE,
+ * GROUP_RANK and GROUP_WORLD_SIZE. Each is a process group of its own and watches a pipe to this process.
+ * When one fails, the others are ended too.
+ *
+ * Throws invalid_argument, with nothing left running, if the program cannot be started.
+ */
+export async function launch(options: LaunchOptions): Promise<Launch> {
+	const groups: ProcessGroup[] = [];
+	try {
+		for (let rank = 0; rank < options.workerCount; rank++) {
+			groups.push(await ProcessGroup.start(options.command, { env: workerEnvironment(rank, options) }));
+		}
+	} catch (error) {
+		signalAll("SIGKILL");
+		await Promise.all(groups.map((group) => group.gone()));
+		throw error;
+	}
+	/** While true, what a worker leaves behind may go on: it was asked to end and has its grace. */
+	let stopping = false;
+	let interruptedBy: NodeJS.Signals | undefined;
+	let firstFailure: WorkerFailure | undefined;
+	let failedByItself = false;
+	let timer: NodeJS.Timeout | undefined;
+
+	function signalAll(signal: NodeJS.Signals): void {
+		for (const group of groups) {
+			group.signal(signal);
+		}
+	}
+
+	function stop(graceMs: number): void {
+		stopping = true;
+		signalAll("SIGTERM");
+		clearTimeout(timer);
+		timer = setTimeout(kill, graceMs);
+	}
+
+	function kill(): void {
+		stopping = false;
+		clearTimeout(timer);
+		signalAll("SIGKILL");
+	}
+
+	async function supervise(group: ProcessGroup, rank: number): Promise<ProcessEnd> {
+		const output = passOn(group, rank, options);
+		const end = await group.ended;
+		const time = new Date();
+		if (!stopping) {
+			// A helper that outlives its worker has no owner any more.
+			group.signal("SIGKILL");
+		}
+		if (isFailure(end) && firstFailure === undefined) {
+			firstFailure = { time, host: hostname(), rank, pid: group.pid, end, lastLines: output.lastLines };
+			failedByItself = interruptedBy === undefined;
+			if (!stopping) {
+				timer = setTimeout(stop, options.failureGraceMs, options.failureGraceMs);
+			}
+		}
+		await group.gone();
+		await group.drained();
+		output.end();
+		return end;
+	}
+
+	async function finish(): Promise<number> {
+		const killOnExit = () => signalAll("SIGKILL");
+		process.once("exit", killOnExit);
+		const ends = await Promise.all(groups.map(supervise));
+		process.off("exit", killOnExit);
+		clearTimeout(timer);
+		if (firstFailure === undefined) {
+			return ends.some((end) => end.code === exitCodes.preempted) ? exitCodes.preempted : exitCodes.done;
+		}
+		if (interruptedBy !== undefined && !failedByItself) {
+			return firstFailure.end.signal === null ? exitCodeOf(firstFailure.end) : signalExitCode(interruptedBy);
+		}
+		options.writeStderr(formatFailure(options.command, firstFailure));
+		return exitCodeOf(firstFailure.end);
+	}
+
+	return {
+		finished: finish(),
+		interrupt(signal) {
+			if (interruptedBy === undefined) {
+				interruptedBy = signal;
+				stop(options.graceMs);
+			} else {
+				kill();
+			}
+		},
+		kill,
+	};
+}
+
+function workerEnvironment(rank: number, options: LaunchOptions): NodeJS.ProcessEnv {
+	return {
+		...options.env,
+		RANK: String(rank),
+		WORLD_SIZE: String(options.workerCount),
+		LOCAL_RANK: String(rank),
+		LOCAL_WORLD_SIZE: String(options.workerCount),
+		GROUP_RANK: "0",
+		GROUP_WORLD_SIZE: "1",
+	};
+}
+
+function passOn(group: ProcessGroup, rank: number, options: LaunchOptions) {
+	const lastLines: string[] = [];
+	const keep = (line: string) => {
+		lastLines.push(line);
+		if (lastLines.length > shownLines) {
+			lastLines.shift();
+		}
+	};
+	const stdout = createLinePrefixer(`[rank=${rank}] `, options.writeStdout, keep);
+	const stderr = createLinePrefixer(`[rank=${rank}] `, options.writeStderr, keep);
+	group.stdout.on("data", stdout.push);
+	group.stderr.on("data", stderr.push);
+	return {
+		lastLines,
+		end() {
+			stdout.end();
+			stderr.end();
+		},
+	};
+}

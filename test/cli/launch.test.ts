@@ -1,0 +1,250 @@
+import assert from "node:assert/strict";
+import { availableParallelism } from "node:os";
+import { describe, it } from "node:test";
+import { fileURLToPath } from "node:url";
+import { isAlive, runMillrace, startMillrace } from "../support/start-command.js";
+import { waitUntil } from "../support/wait-until.js";
+
+const watchingWorker = [
+	"node",
+	"--import",
+	import.meta.resolve("tsx"),
+	fileURLToPath(new URL("../support/watching-worker.ts", import.meta.url)),
+];
+
+function pidsIn(output: string): number[] {
+	return [...output.matchAll(/pid=(\d+)/g)].map((match) => Number(match[1]));
+}
+
+async function noneLeft(output: string): Promise<void> {
+	const pids = pidsIn(output);
+	assert.notEqual(pids.length, 0);
+	for (const pid of pids) {
+		await waitUntil(`the end of process ${pid}`, async () => !(await isAlive(pid)));
+	}
+}
+
+describe("millrace launch", { timeout: 60_000 }, () => {
+	it("starts as many workers as asked for, with torchrun's environment", async () => {
+		const names = "RANK WORLD_SIZE LOCAL_RANK LOCAL_WORLD_SIZE GROUP_RANK GROUP_WORLD_SIZE MILLRACE_PARENT_PIPE";
+		const script = names.split(" ").map((name) => `$${name}`);
+		const { code, stdout } = await runMillrace([
+			"launch",
+			"--nproc-per-node",
+			"3",
+			"--",
+			"sh",
+			"-c",
+			`echo ${script.join(" ")}`,
+		]);
+		assert.equal(code, 0);
+		assert.deepEqual(stdout.split("\n").sort(), [
+			"",
+			"[rank=0] 0 3 0 3 0 1 1",
+			"[rank=1] 1 3 1 3 0 1 1",
+			"[rank=2] 2 3 2 3 0 1 1",
+		]);
+	});
+
+	it("takes the number of workers from MILLRACE_SLOTS, the flag first, and 1 without either", async () => {
+		const count = async (args: string[], env: Record<string, string>) =>
+			(await runMillrace(["launch", ...args, "--", "echo"], { env })).stdout.trim().split("\n").length;
+		const env = { MILLRACE_SLOTS: "2" };
+		assert.deepEqual(
+			await Promise.all([
+				count([], env),
+				count(["--nproc_per_node", "3"], env),
+				count(["--nproc-per-node=auto"], env),
+				count([], {}),
+			]),
+			[2, 3, availableParallelism(), 1],
+		);
+	});
+
+	it("keeps stdout and stderr apart, in whole lines", async () => {
+		const end = await runMillrace(["launch", "sh", "-c", "printf 'a\\rb'; printf 'c\\nd' >&2"]);
+		assert.equal(end.stdout, "[rank=0] a\n[rank=0] b\n");
+		assert.equal(end.stderr, "[rank=0] c\n[rank=0] d\n");
+		assert.equal(end.code, 0);
+	});
+
+	it("passes the words after the command on as they are", async () => {
+		const { stdout } = await runMillrace(["launch", "--", "echo", "--grace", "x y", "--", "-h"]);
+		assert.equal(stdout, "[rank=0] --grace x y -- -h\n");
+	});
+
+	it("exits 75 when a worker was preempted and the others did not fail", async () => {
+		const end = await runMillrace(["launch", "--nproc-per-node", "2", "--", "sh", "-c", "exit $((RANK * 75))"]);
+		assert.equal(end.code, 75);
+		assert.equal(end.stderr, "");
+	});
+
+	it("ends the others when one fails, and tells which failed first", async () => {
+		const script =
+			'echo pid=$$; [ $RANK = 1 ] || exec sleep 60; for i in $(seq 30); do echo "line $i"; done; echo why >&2; exit 7';
+		const end = await runMillrace([
+			"launch",
+			"--nproc-per-node",
+			"2",
+			"--failure-grace",
+			"0.2",
+			"--",
+			"sh",
+			"-c",
+			script,
+		]);
+		assert.equal(end.code, 7);
+		assert.match(end.stderr, /Root cause \(first observed failure\):\n {2}time +: 2.*\n {2}host +: .+\n {2}rank +: 1 /);
+		assert.match(end.stderr, /\n {2}exit code : 7\n/);
+		assert.match(end.stderr, /\n {4}line 30\n/);
+		assert.match(end.stderr, /\n {4}why\n/);
+		assert.doesNotMatch(end.stderr, /\n {4}line 10\n/);
+		await noneLeft(end.stdout);
+	});
+
+	it("kills the others when one fails and they ignore SIGTERM", async () => {
+		const script = 'echo pid=$$; trap "" TERM; [ $RANK = 1 ] && exit 4; while :; do sleep 1; done';
+		const end = await runMillrace([
+			"launch",
+			"--nproc-per-node",
+			"2",
+			"--failure-grace",
+			"0.2",
+			"--",
+			"sh",
+			"-c",
+			script,
+		]);
+		assert.equal(end.code, 4);
+		await noneLeft(end.stdout);
+	});
+
+	it("lets the others end by themselves after one failed", async () => {
+		const script = "[ $RANK = 1 ] && exit 4; sleep 0.3; echo done; exit 0";
+		const end = await runMillrace(["launch", "--nproc-per-node", "2", "--", "sh", "-c", script]);
+		assert.equal(end.code, 4);
+		assert.match(end.stdout, /\[rank=0\] done/);
+	});
+
+	it("exits with 128 and the number of the signal that killed a worker", async () => {
+		const end = await runMillrace(["launch", "--", "sh", "-c", "kill -KILL $$"]);
+		assert.equal(end.code, 137);
+		assert.match(end.stderr, /\n {2}signal {4}: SIGKILL\n {2}It wrote nothing/);
+	});
+
+	it("exits with 1 when a worker's exit code is above 127", async () => {
+		assert.equal((await runMillrace(["launch", "--", "sh", "-c", "exit 200"])).code, 1);
+	});
+
+	it("leaves nothing running that a worker started", async () => {
+		const end = await runMillrace(["launch", "--", "sh", "-c", "sleep 60 & echo pid=$!; exit 0"]);
+		assert.equal(end.code, 0);
+		await noneLeft(end.stdout);
+	});
+
+	for (const signal of ["SIGTERM", "SIGINT"] as const) {
+		it(`passes ${signal} on to the workers and waits for them`, async () => {
+			const script = 'trap "echo saved; exit 75" TERM; echo ready; while :; do sleep 0.05; done';
+			const command = startMillrace(["launch", "--nproc-per-node", "2", "--", "sh", "-c", script]);
+			await command.writes(/rank=0\] ready[\s\S]*rank=1\] ready|rank=1\] ready[\s\S]*rank=0\] ready/);
+			command.signal(signal);
+			const end = await command.ended;
+			assert.equal(end.code, 75);
+			assert.equal(end.stdout.match(/saved/g)?.length, 2);
+		});
+	}
+
+	it("lets what a worker started use the grace too, when only the worker's wrapper is gone", async () => {
+		const inner = 'trap "sleep 0.3; echo saved; exit 75" TERM; echo ready; while :; do sleep 0.05; done';
+		const command = startMillrace(["launch", "--", "sh", "-c", `sh -c '${inner}'; true`]);
+		await command.writes("ready");
+		command.signal("SIGTERM");
+		const end = await command.ended;
+		assert.match(end.stdout, /saved/);
+		assert.equal(end.code, 143);
+	});
+
+	it("exits with 128 and the number of the signal when it killed the workers, without blaming them", async () => {
+		const command = startMillrace(["launch", "--", "sh", "-c", "echo pid=$$; exec sleep 60"]);
+		await command.writes("pid=");
+		command.signal("SIGINT");
+		const end = await command.ended;
+		assert.equal(end.code, 130);
+		assert.equal(end.stderr, "");
+	});
+
+	const stubborn = ["sh", "-c", 'trap "echo no" TERM; echo pid=$$; while :; do sleep 0.05; done'];
+
+	it("kills the workers after the grace", async () => {
+		const command = startMillrace(["launch", "--grace", "0.3", "--", ...stubborn]);
+		await command.writes("pid=");
+		command.signal("SIGTERM");
+		const end = await command.ended;
+		assert.equal(end.code, 143);
+		assert.match(end.stdout, /no/);
+		await noneLeft(end.stdout);
+	});
+
+	it("kills the workers at the second signal", async () => {
+		const command = startMillrace(["launch", "--grace", "3600", "--", ...stubborn]);
+		await command.writes("pid=");
+		command.signal("SIGTERM");
+		await command.writes("no");
+		command.signal("SIGTERM");
+		const end = await command.ended;
+		assert.equal(end.code, 143);
+		await noneLeft(end.stdout);
+	});
+
+	it("kills the workers when its own parent is gone", async () => {
+		const command = startMillrace(["launch", "--", ...stubborn], { env: { MILLRACE_PARENT_PIPE: "1" } });
+		await command.writes("pid=");
+		command.endStdin();
+		const end = await command.ended;
+		assert.equal(end.code, 129);
+		await noneLeft(end.stdout);
+	});
+
+	it("goes on when its stdin ends and nobody promised to hold it", async () => {
+		const command = startMillrace(["launch", "--", "sh", "-c", "echo ready; sleep 0.3; exit 5"]);
+		command.endStdin();
+		assert.equal((await command.ended).code, 5);
+	});
+
+	it("leaves no worker behind when it is killed itself", async () => {
+		const command = startMillrace(["launch", "--nproc-per-node", "2", "--", ...watchingWorker]);
+		await waitUntil("two workers", () => pidsIn(command.stdout()).length === 2);
+		command.signal("SIGKILL");
+		await noneLeft(command.stdout());
+		await command.ended;
+	});
+
+	it("refuses a command that does not exist", async () => {
+		const end = await runMillrace(["launch", "--nproc-per-node", "2", "--", "no-such-command"]);
+		assert.equal(end.code, 2);
+		assert.equal(end.stderr, "millrace: no-such-command: command not found; check its name and PATH\n");
+	});
+
+	it("refuses a command that may not be run", async () => {
+		const end = await runMillrace(["launch", "--", "/etc/passwd"]);
+		assert.equal(end.code, 2);
+		assert.match(end.stderr, /^millrace: \/etc\/passwd: .*EACCES/);
+	});
+
+	const misuses: [string[], Record<string, string>, RegExp][] = [
+		[["launch"], {}, /missing required argument 'command'/],
+		[["launch", "--"], {}, /missing required argument 'command'/],
+		[["launch", "--nproc-per-node", "0", "--", "true"], {}, /--nproc-per-node must be a positive integer, not "0"/],
+		[["launch", "--", "true"], { MILLRACE_SLOTS: "two" }, /MILLRACE_SLOTS must be a positive integer, not "two"/],
+		[["launch", "--grace", "soon", "--", "true"], {}, /Give a number of seconds/],
+		[["launch", "--nope", "--", "true"], {}, /unknown option '--nope'/],
+	];
+	for (const [args, env, message] of misuses) {
+		it(`exits 2 for ${[...args, ...Object.entries(env).flat()].join(" ")}`, async () => {
+			const end = await runMillrace(args, { env });
+			assert.equal(end.code, 2);
+			assert.match(end.stderr, message);
+			assert.equal(end.stdout, "");
+		});
+	}
+});
