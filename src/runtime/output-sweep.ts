@@ -1,0 +1,54 @@
+import { readdir, rmdir, unlink } from "node:fs/promises";
+import path from "node:path";
+
+const PART = /^r(\d+)-w\d+-p\d+-/;
+
+/**
+ * Deletes what older runs left in a trial's directory without committing it: below `r<k>-w…` with k before
+ * `currentRun`, the files that `manifestPaths` does not name and the directories that are empty then.
+ * Nothing else is touched; links are not followed. A directory that does not exist has nothing to sweep.
+ *
+ * @param directory The trial's directory in storage: `<storage>/<output uuid>`.
+ * @param manifestPaths The paths of all committed files, below `directory`, with "/" between their parts.
+ * @returns The paths of the deleted files, below `directory`.
+ */
+export async function sweepOutputs(
+	directory: string,
+	manifestPaths: Iterable<string>,
+	currentRun: number,
+): Promise<string[]> {
+	const kept = new Set(manifestPaths);
+	const deleted: string[] = [];
+
+	async function sweep(below: string): Promise<void> {
+		for (const entry of await list(path.join(directory, below))) {
+			const name = `${below}/${entry.name}`;
+			if (entry.isDirectory()) await sweep(name);
+			else if (!kept.has(name)) {
+				await ignoring("ENOENT", unlink(path.join(directory, name)));
+				deleted.push(name);
+			}
+		}
+		// Another worker may sweep at the same time, or a straggler write: what is not empty stays.
+		await ignoring("ENOENT", ignoring("ENOTEMPTY", rmdir(path.join(directory, below))));
+	}
+
+	for (const entry of await list(directory)) {
+		const run = PART.exec(entry.name)?.[1];
+		if (entry.isDirectory() && run !== undefined && Number(run) < currentRun) await sweep(entry.name);
+	}
+	return deleted;
+}
+
+async function list(directory: string) {
+	return (await ignoring("ENOENT", readdir(directory, { withFileTypes: true }))) ?? [];
+}
+
+async function ignoring<T>(code: string, call: Promise<T>): Promise<T | undefined> {
+	try {
+		return await call;
+	} catch (error) {
+		if (error instanceof Error && "code" in error && error.code === code) return undefined;
+		throw error;
+	}
+}
