@@ -1,0 +1,40 @@
+import { create, fromJson, type JsonObject, toJson } from "@bufbuild/protobuf";
+import { type Timestamp, timestampFromMs } from "@bufbuild/protobuf/wkt";
+import { type Storage, StorageSchema } from "../../gen/millrace/v1/storage_pb.js";
+
+/** Writes a free-form object; one that was not given is empty. Numbers that JSON lacks become strings. */
+export function fromObject(object: JsonObject | undefined): string {
+	return JSON.stringify(object ?? {}, (_, value) =>
+		typeof value === "number" && !Number.isFinite(value) ? String(value) : value,
+	);
+}
+
+/** Reads a free-form object. */
+export function toObject(text: string): JsonObject {
+	return JSON.parse(text) as JsonObject;
+}
+
+/** Writes labels, each once, in the order given. */
+export function fromLabels(labels: readonly string[]): string {
+	return JSON.stringify([...new Set(labels)]);
+}
+
+/** Reads a list of strings. */
+export function toLabels(text: string): string[] {
+	return JSON.parse(text) as string[];
+}
+
+/** Writes where files are kept. */
+export function fromStorage(storage: Storage): string {
+	return JSON.stringify(toJson(StorageSchema, storage));
+}
+
+/** Reads where files are kept. */
+export function toStorage(text: string): Storage {
+	return text === "" ? create(StorageSchema) : fromJson(StorageSchema, JSON.parse(text));
+}
+
+/** Reads a time that may be missing. */
+export function toTimestamp(milliseconds: number | null): Timestamp | undefined {
+	return milliseconds === null ? undefined : timestampFromMs(milliseconds);
+}

@@ -1,0 +1,89 @@
+import { MillraceError } from "../../errors.js";
+import type { JoinRequest } from "../../gen/millrace/v1/rendezvous_pb.js";
+import type { Member } from "../../gen/millrace/v1/trial_pb.js";
+import type { Transaction } from "./database.js";
+import { getRunRow, isOpen, type TrialRunRow } from "./trial-runs.js";
+
+/** Records that a member is there. One that was gone and comes back is a member again. */
+export async function addMember(tx: Transaction, join: JoinRequest, trialRunId: number): Promise<void> {
+	const known = await tx.run(
+		`UPDATE members SET gone_time = NULL
+		WHERE trial_id = ? AND trial_run_id = ? AND rank = ? AND member_uuid = ?`,
+		join.trialId,
+		trialRunId,
+		join.rank,
+		join.memberUuid,
+	);
+	if (known > 0) {
+		return;
+	}
+	await tx.run(
+		`INSERT INTO members (trial_id, trial_run_id, rank, member_uuid, host, pid, local_rank, local_world_size, node_rank, join_time)
+		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+		join.trialId,
+		trialRunId,
+		join.rank,
+		join.memberUuid,
+		join.host,
+		join.pid,
+		join.localRank,
+		join.localWorldSize,
+		join.nodeRank,
+		tx.now,
+	);
+	await tx.run(
+		"UPDATE trial_runs SET joined_count = joined_count + 1 WHERE trial_id = ? AND trial_run_id = ?",
+		join.trialId,
+		trialRunId,
+	);
+}
+
+/** Records that a member is gone. */
+export async function removeMember(tx: Transaction, member: Member): Promise<void> {
+	await tx.run(
+		`UPDATE members SET gone_time = ?
+		WHERE trial_id = ? AND trial_run_id = ? AND rank = ? AND member_uuid = ? AND gone_time IS NULL`,
+		tx.now,
+		member.trialId,
+		member.trialRunId,
+		member.rank,
+		member.memberUuid,
+	);
+}
+
+/**
+ * Returns the open run that a member writes to.
+ *
+ * Throws `failed_precondition` if the run is closed, or the member is not, or no longer, one of it.
+ */
+export async function assertMember(tx: Transaction, member: Member): Promise<TrialRunRow> {
+	const run = await getRunRow(tx, member.trialId, member.trialRunId);
+	if (!isOpen(run)) {
+		throw new MillraceError("failed_precondition", closedRunText(member.trialId, run));
+	}
+	const row = await tx.get<{ gone_time: number | null }>(
+		"SELECT gone_time FROM members WHERE trial_id = ? AND trial_run_id = ? AND rank = ? AND member_uuid = ?",
+		member.trialId,
+		member.trialRunId,
+		member.rank,
+		member.memberUuid,
+	);
+	if (row === undefined || row.gone_time !== null) {
+		throw new MillraceError("failed_precondition", goneMemberText(member));
+	}
+	return run;
+}
+
+/** Says that a run takes no writes any more. */
+export function closedRunText(trialId: number, run: Pick<TrialRunRow, "trial_run_id" | "state" | "reason">): string {
+	const why = run.reason === "" ? "" : `: ${run.reason}`;
+	return `run ${run.trial_run_id} of trial ${trialId} is closed as ${run.state}${why}`;
+}
+
+/** Says that a worker is not a member of its run. */
+export function goneMemberText(member: Pick<Member, "trialId" | "trialRunId" | "rank" | "memberUuid">): string {
+	return (
+		`worker ${member.memberUuid} is not, or no longer, rank ${member.rank} in run ${member.trialRunId} ` +
+		`of trial ${member.trialId}; join the run before writing to it`
+	);
+}

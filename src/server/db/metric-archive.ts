@@ -1,0 +1,169 @@
+import {
+	foldMetrics,
+	type GroupSummary,
+	parseSummary,
+	type Summary,
+	setLast,
+	writeSummary,
+} from "../summary-metrics.js";
+import type { Transaction } from "./database.js";
+
+/**
+ * Archives the reports of batch processing that no commit of their run confirmed. It is called at the
+ * start of every run, so that only the run before it can have any. A finish commit confirms nothing where
+ * the run was not completed.
+ */
+export async function archiveUnconfirmed(tx: Transaction, trialId: number, lastRunId: number): Promise<void> {
+	const archived = await tx.run(
+		`UPDATE metric_reports AS report SET archived = 1
+		WHERE trial_id = ? AND trial_run_id = ? AND archived = 0 AND origin = 1 AND NOT EXISTS (
+			SELECT 1 FROM commits JOIN trial_runs AS run USING (trial_id, trial_run_id)
+			WHERE commits.trial_id = report.trial_id AND commits.trial_run_id = report.trial_run_id
+			AND commits.rank = report.rank AND commits.part = report.part
+			AND commits.commit_number = report.commit_number AND (commits.finish = 0 OR run.state = 'COMPLETED')
+		)`,
+		trialId,
+		lastRunId,
+	);
+	if (archived > 0) {
+		await recomputeSummary(tx, trialId);
+	}
+}
+
+/** Archives what earlier finishes of a trial reported: the reducers' results, and reports of onFinish. */
+export async function archiveEarlierFinish(tx: Transaction, trialId: number, trialRunId: number): Promise<void> {
+	const archived = await tx.run(
+		`UPDATE metric_reports AS report SET archived = 1
+		WHERE trial_id = ? AND trial_run_id < ? AND archived = 0 AND (origin = 2 OR (origin = 1 AND EXISTS (
+			SELECT 1 FROM commits
+			WHERE commits.trial_id = report.trial_id AND commits.trial_run_id = report.trial_run_id
+			AND commits.rank = report.rank AND commits.part = report.part
+			AND commits.commit_number = report.commit_number AND commits.finish = 1
+		)))`,
+		trialId,
+		trialRunId,
+	);
+	if (archived > 0) {
+		await recomputeSummary(tx, trialId);
+	}
+}
+
+/**
+ * Archives what a trial that went back in time will report again. A plain report of run R and group G with
+ * S steps archives the plain reports of older runs: those of G from S steps on, those of other groups from
+ * more than S. `lowest` holds the fewest steps that the new reports of each group have.
+ */
+export async function archiveRolledBack(
+	tx: Transaction,
+	trialId: number,
+	trialRunId: number,
+	lowest: ReadonlyMap<string, number>,
+): Promise<boolean> {
+	if (trialRunId === 1 || lowest.size === 0) {
+		return false;
+	}
+	let archived = 0;
+	for (const group of await groupsOf(tx, trialId)) {
+		const bounds = [...lowest].map(([reported, steps]) => (reported === group ? steps : steps + 1));
+		archived += await tx.run(
+			`UPDATE metric_reports SET archived = 1
+			WHERE trial_id = ? AND group_name = ? AND steps_completed >= ? AND trial_run_id < ? AND origin = 0 AND archived = 0`,
+			trialId,
+			group,
+			Math.min(...bounds),
+			trialRunId,
+		);
+	}
+	return archived > 0;
+}
+
+/** Returns the groups of a trial by one search in the index for each, however many reports they have. */
+async function groupsOf(tx: Transaction, trialId: number): Promise<string[]> {
+	const rows = await tx.all<{ name: string }>(
+		`WITH RECURSIVE groups (name) AS (
+			SELECT min(group_name) FROM metric_reports WHERE trial_id = ?1 AND archived = 0
+			UNION ALL
+			SELECT (SELECT min(group_name) FROM metric_reports WHERE trial_id = ?1 AND archived = 0 AND group_name > groups.name)
+			FROM groups WHERE groups.name IS NOT NULL
+		) SELECT name FROM groups WHERE name IS NOT NULL`,
+		trialId,
+	);
+	return rows.map((row) => row.name);
+}
+
+/** Adds new reports, given as the metrics of each group in their order, to a trial's summary. */
+export async function foldSummary(
+	tx: Transaction,
+	trialId: number,
+	reported: ReadonlyMap<string, readonly Readonly<Record<string, unknown>>[]>,
+): Promise<void> {
+	const row = await tx.get<{ summary: string }>("SELECT summary FROM trials WHERE id = ?", trialId);
+	const summary = parseSummary(row?.summary ?? "{}");
+	for (const [group, reports] of reported) {
+		const metrics = groupOf(summary, group);
+		for (const report of reports) {
+			foldMetrics(metrics, report);
+		}
+	}
+	await storeSummary(tx, trialId, summary);
+}
+
+/** Groups whose reports are no metrics of the model; they have no steps, no merging and no summary. */
+export const profilingGroups: ReadonlySet<string> = new Set(["gpu", "cpu", "memory", "disk", "network"]);
+
+const pageSize = 5_000;
+
+/** Computes a trial's summary anew, from the reports that are not archived. */
+export async function recomputeSummary(tx: Transaction, trialId: number): Promise<void> {
+	const summary: Summary = new Map();
+	const newest = new Map<string, { endTime: number; metrics: Record<string, unknown> }>();
+	let after: readonly [number, number, number] = [0, -2, 0];
+	for (;;) {
+		const rows = await tx.all<{
+			id: number;
+			trial_run_id: number;
+			step: number;
+			group_name: string;
+			end_time: number;
+			metrics: string;
+		}>(
+			`SELECT id, trial_run_id, step, group_name, end_time, metrics FROM metric_reports
+			WHERE trial_id = ? AND archived = 0 AND (trial_run_id, step, id) > (?, ?, ?)
+			ORDER BY trial_run_id, step, id LIMIT ${pageSize}`,
+			trialId,
+			...after,
+		);
+		for (const row of rows) {
+			if (!profilingGroups.has(row.group_name)) {
+				const metrics = JSON.parse(row.metrics) as Record<string, unknown>;
+				foldMetrics(groupOf(summary, row.group_name), metrics);
+				const last = newest.get(row.group_name);
+				if (last === undefined || row.end_time >= last.endTime) {
+					newest.set(row.group_name, { endTime: row.end_time, metrics });
+				}
+			}
+		}
+		const end = rows.at(-1);
+		if (end === undefined || rows.length < pageSize) {
+			break;
+		}
+		after = [end.trial_run_id, end.step, end.id];
+	}
+	for (const [group, { metrics }] of newest) {
+		setLast(groupOf(summary, group), metrics);
+	}
+	await storeSummary(tx, trialId, summary);
+}
+
+function groupOf(summary: Summary, name: string): GroupSummary {
+	let group = summary.get(name);
+	if (group === undefined) {
+		group = new Map();
+		summary.set(name, group);
+	}
+	return group;
+}
+
+async function storeSummary(tx: Transaction, trialId: number, summary: Summary): Promise<void> {
+	await tx.run("UPDATE trials SET summary = ? WHERE id = ?", writeSummary(summary), trialId);
+}

@@ -1,0 +1,136 @@
+import { MillraceError } from "../../errors.js";
+import type { JoinRequest, ReducedMetrics } from "../../gen/millrace/v1/rendezvous_pb.js";
+import { type Member, TrialRunState } from "../../gen/millrace/v1/trial_pb.js";
+import type { OpenedRun, RunLedger } from "../../rendezvous/run-ledger.js";
+import type { Database, Transaction } from "./database.js";
+import { enumValue } from "./enum-name.js";
+import { addMember, closedRunText, removeMember } from "./members.js";
+import { archiveEarlierFinish } from "./metric-archive.js";
+import { insertResults } from "./metric-reports.js";
+import { dropEarlierFinish } from "./output-files.js";
+import { assertStartable, closeRun, findOpenRun, getRunRow, isOpen, startRun, toTrialRun } from "./trial-runs.js";
+import { getTrialRow } from "./trials.js";
+
+/** What the rendezvous remembers, kept in the database. */
+export function createRunLedger(db: Database): RunLedger {
+	return {
+		openRun: (join) => db.write((tx) => openRun(tx, join)),
+		addMember: (join, trialRunId) => db.write((tx) => addMember(tx, join, trialRunId)),
+		removeMember: (member) => db.write((tx) => removeMember(tx, member)),
+		startRun: (trialId, trialRunId) =>
+			db.write(async (tx) => {
+				await tx.run(
+					"UPDATE trial_runs SET state = 'RUNNING' WHERE trial_id = ? AND trial_run_id = ? AND state = 'FORMING'",
+					trialId,
+					trialRunId,
+				);
+			}),
+		closeRun: (trialId, trialRunId, state, reason) =>
+			db.write(async (tx) => toTrialRun(await closeRun(tx, trialId, trialRunId, state, reason))),
+		decideStep: (trialId, trialRunId, done) => db.write((tx) => decideStep(tx, trialId, trialRunId, done)),
+		finishRun: (trialId, trialRunId, results) => db.write((tx) => finishRun(tx, trialId, trialRunId, results)),
+		lastProgress: (member) => lastProgress(db, member),
+	};
+}
+
+async function openRun(tx: Transaction, join: JoinRequest): Promise<OpenedRun> {
+	const trial = await getTrialRow(tx, join.trialId);
+	if (trial.state === "COMPLETED") {
+		const { reason } = await getRunRow(tx, trial.id, trial.trial_run_id);
+		return { open: false, trialRunId: trial.trial_run_id, state: TrialRunState.COMPLETED, reason };
+	}
+	assertStartable(trial);
+	const open = await findOpenRun(tx, trial.id);
+	if (join.trialRunId > 0) {
+		await getRunRow(tx, trial.id, join.trialRunId);
+		if (trial.state === "ERROR") {
+			throw new MillraceError(
+				"failed_precondition",
+				`trial ${trial.id} has failed for good; join without a run id to try it once more`,
+			);
+		}
+		if (open !== undefined && open.trial_run_id !== join.trialRunId) {
+			throw new MillraceError(
+				"failed_precondition",
+				`run ${join.trialRunId} of trial ${trial.id} is over, and run ${open.trial_run_id} is open; end this worker`,
+			);
+		}
+	}
+	if (open === undefined) {
+		const started = await startRun(tx, trial, { worldSize: join.worldSize, ownerHost: join.host });
+		return { open: true, trialRunId: started.trial_run_id, worldSize: started.world_size };
+	}
+	if (open.world_size !== join.worldSize) {
+		throw new MillraceError(
+			"failed_precondition",
+			open.world_size === 0
+				? `run ${open.trial_run_id} of trial ${trial.id} is open and has no workers; end it first`
+				: `the world size is ${join.worldSize}, but run ${open.trial_run_id} of trial ${trial.id} has ${open.world_size} workers`,
+		);
+	}
+	return { open: true, trialRunId: open.trial_run_id, worldSize: open.world_size };
+}
+
+async function decideStep(
+	tx: Transaction,
+	trialId: number,
+	trialRunId: number,
+	done: boolean,
+): Promise<{ preempted: boolean }> {
+	const run = await getRunRow(tx, trialId, trialRunId);
+	if (!isOpen(run)) {
+		if (run.state === "PREEMPTED") {
+			return { preempted: true };
+		}
+		throw new MillraceError("failed_precondition", closedRunText(trialId, run));
+	}
+	const trial = await getTrialRow(tx, trialId);
+	if (done || trial.pause_requested === 0) {
+		return { preempted: false };
+	}
+	await closeRun(tx, trialId, trialRunId, TrialRunState.PREEMPTED, "the trial was asked to pause");
+	return { preempted: true };
+}
+
+async function finishRun(
+	tx: Transaction,
+	trialId: number,
+	trialRunId: number,
+	results: readonly ReducedMetrics[],
+): Promise<void> {
+	const run = await getRunRow(tx, trialId, trialRunId);
+	if (enumValue(TrialRunState, run.state) === TrialRunState.COMPLETED) {
+		return;
+	}
+	if (!isOpen(run)) {
+		throw new MillraceError("failed_precondition", closedRunText(trialId, run));
+	}
+	const trial = await getTrialRow(tx, trialId);
+	if (trial.goal_end === null) {
+		throw new MillraceError("failed_precondition", `trial ${trialId} has no plan yet; begin its progress first`);
+	}
+	if (trial.records_done < trial.goal_end) {
+		throw new MillraceError(
+			"failed_precondition",
+			`trial ${trialId} is not finished: ${trial.records_done} of its ${trial.goal_end} records are done`,
+		);
+	}
+	await archiveEarlierFinish(tx, trialId, trialRunId);
+	await dropEarlierFinish(tx, trialId, trialRunId);
+	await insertResults(tx, { trialId, trialRunId, stepsCompleted: trial.max_step }, results);
+	await closeRun(tx, trialId, trialRunId, TrialRunState.COMPLETED, "");
+}
+
+async function lastProgress(db: Database, member: Member): Promise<string> {
+	const row = await db.get<{ step: number | null; records: number }>(
+		`SELECT max(step) AS step, ifnull(sum(record_count), 0) AS records FROM commits
+		WHERE trial_id = ? AND trial_run_id = ? AND rank = ? AND member_uuid = ?`,
+		member.trialId,
+		member.trialRunId,
+		member.rank,
+		member.memberUuid,
+	);
+	return row === undefined || row.step === null
+		? "no commit yet"
+		: `last commit: step ${row.step}, ${row.records} records`;
+}

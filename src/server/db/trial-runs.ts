@@ -1,0 +1,180 @@
+import { create } from "@bufbuild/protobuf";
+import { timestampFromMs } from "@bufbuild/protobuf/wkt";
+import { MillraceError } from "../../errors.js";
+import { type TrialRun, TrialRunSchema, TrialRunState } from "../../gen/millrace/v1/trial_pb.js";
+import type { Reader, Transaction } from "./database.js";
+import { compactDoneRanges } from "./done-ranges.js";
+import { enumName, enumValue } from "./enum-name.js";
+import { toTimestamp } from "./json-column.js";
+import { archiveUnconfirmed } from "./metric-archive.js";
+import { dropUnfinishedOutputs } from "./output-files.js";
+import { getTrialRow, setTrialState, type TrialRow } from "./trials.js";
+
+/** A row of the table trial_runs. */
+export interface TrialRunRow {
+	readonly trial_id: number;
+	readonly trial_run_id: number;
+	readonly world_size: number;
+	readonly state: keyof typeof TrialRunState;
+	readonly reason: string;
+	readonly base_step: number;
+	readonly joined_count: number;
+	readonly options: string | null;
+	readonly options_rank: number | null;
+	readonly start_time: number;
+	readonly end_time: number | null;
+}
+
+/** Tells whether a run has no verdict. */
+export function isOpen(run: Pick<TrialRunRow, "state">): boolean {
+	return run.state === "FORMING" || run.state === "RUNNING";
+}
+
+/** Returns a run's row, or undefined. */
+export function findRunRow(db: Reader, trialId: number, trialRunId: number): Promise<TrialRunRow | undefined> {
+	return db.get<TrialRunRow>("SELECT * FROM trial_runs WHERE trial_id = ? AND trial_run_id = ?", trialId, trialRunId);
+}
+
+/** Returns a run's row. Throws `not_found` if there is none. */
+export async function getRunRow(db: Reader, trialId: number, trialRunId: number): Promise<TrialRunRow> {
+	const run = await findRunRow(db, trialId, trialRunId);
+	if (run === undefined) {
+		await getTrialRow(db, trialId);
+		throw new MillraceError("not_found", `trial ${trialId} has no run ${trialRunId}`);
+	}
+	return run;
+}
+
+/** Returns a trial's open run, of which there is one at most, or undefined. */
+export async function findOpenRun(db: Reader, trialId: number): Promise<TrialRunRow | undefined> {
+	const run = await db.get<TrialRunRow>(
+		"SELECT * FROM trial_runs WHERE trial_id = ? ORDER BY trial_run_id DESC LIMIT 1",
+		trialId,
+	);
+	return run !== undefined && isOpen(run) ? run : undefined;
+}
+
+/**
+ * Starts the next run of a trial. What older runs left unconfirmed goes out of sight: metric reports are
+ * archived, outputs of a finish that never was are forgotten.
+ *
+ * Throws `failed_precondition` if a run is open, or the trial is paused, completed or canceled.
+ */
+export async function startRun(
+	tx: Transaction,
+	trial: TrialRow,
+	options: { worldSize: number; ownerHost: string },
+): Promise<TrialRunRow> {
+	assertStartable(trial);
+	const open = await findOpenRun(tx, trial.id);
+	if (open !== undefined) {
+		throw new MillraceError(
+			"failed_precondition",
+			`run ${open.trial_run_id} of trial ${trial.id} is open; end it first, or wait until it has ended`,
+		);
+	}
+	if (trial.state !== "ACTIVE") {
+		await setTrialState(tx, trial.id, "ACTIVE");
+	}
+	const trialRunId = trial.trial_run_id + 1;
+	await archiveUnconfirmed(tx, trial.id, trial.trial_run_id);
+	await dropUnfinishedOutputs(tx, trial.id);
+	await compactDoneRanges(tx, trial.id, trial.trial_run_id);
+	await tx.run("UPDATE trials SET trial_run_id = ? WHERE id = ?", trialRunId, trial.id);
+	const run = await tx.get<TrialRunRow>(
+		`INSERT INTO trial_runs (trial_id, trial_run_id, world_size, state, owner_host, base_step, start_time)
+		VALUES (?, ?, ?, ?, ?, ?, ?) RETURNING *`,
+		trial.id,
+		trialRunId,
+		options.worldSize,
+		options.worldSize === 0 ? "RUNNING" : "FORMING",
+		options.ownerHost,
+		trial.max_step,
+		tx.now,
+	);
+	return run as TrialRunRow;
+}
+
+/** Throws `failed_precondition` if no run of the trial may start. */
+export function assertStartable(trial: Pick<TrialRow, "id" | "state">): void {
+	switch (trial.state) {
+		case "PAUSED":
+			throw new MillraceError("failed_precondition", `trial ${trial.id} is paused; activate it first`);
+		case "CANCELED":
+			throw new MillraceError("failed_precondition", `trial ${trial.id} is canceled; create another trial`);
+		case "COMPLETED":
+			throw new MillraceError("failed_precondition", `trial ${trial.id} is completed; create another trial`);
+	}
+}
+
+/**
+ * Closes a run with a verdict, and lets the trial's state follow. A run that has a verdict keeps it.
+ *
+ * Throws `not_found` if there is no such run.
+ */
+export async function closeRun(
+	tx: Transaction,
+	trialId: number,
+	trialRunId: number,
+	state: TrialRunState,
+	reason: string,
+): Promise<TrialRunRow> {
+	const run = await getRunRow(tx, trialId, trialRunId);
+	if (!isOpen(run)) {
+		return run;
+	}
+	const trial = await getTrialRow(tx, trialId);
+	await tx.run(
+		"UPDATE trial_runs SET state = ?, reason = ?, end_time = ? WHERE trial_id = ? AND trial_run_id = ?",
+		enumName(TrialRunState, state),
+		reason,
+		tx.now,
+		trialId,
+		trialRunId,
+	);
+	switch (state) {
+		case TrialRunState.COMPLETED:
+			await setTrialState(tx, trialId, "COMPLETED");
+			break;
+		case TrialRunState.KILLED:
+			await setTrialState(tx, trialId, "CANCELED");
+			break;
+		case TrialRunState.PREEMPTED:
+			await setTrialState(tx, trialId, trial.pause_requested !== 0 ? "PAUSED" : "ACTIVE");
+			break;
+		default:
+			await tx.run("UPDATE trials SET restarts = restarts + 1 WHERE id = ?", trialId);
+			await setTrialState(tx, trialId, await stateAfterFailure(tx, trial, run));
+	}
+	return getRunRow(tx, trialId, trialRunId);
+}
+
+async function stateAfterFailure(tx: Transaction, trial: TrialRow, run: TrialRunRow) {
+	const joined = await tx.get<{ count: number }>(
+		"SELECT sum(joined_count) AS count FROM trial_runs WHERE trial_id = ?",
+		trial.id,
+	);
+	// Where no worker of a trial ever joined, the entrypoint is wrong, and no restart mends it.
+	if (run.world_size > 0 && joined?.count === 0) {
+		return "ERROR";
+	}
+	if (trial.restarts + 1 > trial.max_restarts) {
+		return "ERROR";
+	}
+	return trial.pause_requested !== 0 ? "PAUSED" : "ACTIVE";
+}
+
+/** Makes a run of its row. */
+export function toTrialRun(row: TrialRunRow): TrialRun {
+	const endTime = toTimestamp(row.end_time);
+	return create(TrialRunSchema, {
+		trialId: row.trial_id,
+		trialRunId: row.trial_run_id,
+		state: enumValue(TrialRunState, row.state),
+		worldSize: row.world_size,
+		reason: row.reason,
+		joinedCount: row.joined_count,
+		startTime: timestampFromMs(row.start_time),
+		...(endTime && { endTime }),
+	});
+}

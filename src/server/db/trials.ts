@@ -1,0 +1,118 @@
+import { randomUUID } from "node:crypto";
+import { create, type JsonObject } from "@bufbuild/protobuf";
+import { timestampFromMs } from "@bufbuild/protobuf/wkt";
+import { MillraceError } from "../../errors.js";
+import type { Storage } from "../../gen/millrace/v1/storage_pb.js";
+import { type Trial, TrialSchema, TrialState } from "../../gen/millrace/v1/trial_pb.js";
+import type { Reader, Transaction } from "./database.js";
+import { enumValue } from "./enum-name.js";
+import { fromObject, toObject, toStorage, toTimestamp } from "./json-column.js";
+
+/** A row of the table trials. */
+export interface TrialRow {
+	readonly id: number;
+	readonly experiment_id: number;
+	readonly hparams: string;
+	readonly state: keyof typeof TrialState;
+	readonly restarts: number;
+	readonly max_restarts: number;
+	readonly trial_run_id: number;
+	readonly pause_requested: number;
+	readonly storage: string;
+	readonly output_uuid: string;
+	readonly record_count: number | null;
+	readonly data_version: string | null;
+	readonly max_batches: number | null;
+	readonly goal_end: number | null;
+	readonly records_done: number;
+	readonly max_step: number;
+	readonly summary: string;
+	readonly create_time: number;
+	readonly end_time: number | null;
+}
+
+/** Creates a trial. Throws `not_found` if the experiment does not exist. */
+export async function createTrial(
+	tx: Transaction,
+	trial: { experimentId: number; hparams: JsonObject | undefined; maxRestarts: number },
+): Promise<Trial> {
+	const experiment = await tx.get<{ storage: string }>(
+		"SELECT storage FROM experiments WHERE id = ?",
+		trial.experimentId,
+	);
+	if (experiment === undefined) {
+		throw new MillraceError("not_found", `experiment ${trial.experimentId} not found`);
+	}
+	const row = await tx.get<TrialRow>(
+		`INSERT INTO trials (experiment_id, hparams, max_restarts, storage, output_uuid, create_time)
+		VALUES (?, ?, ?, ?, ?, ?) RETURNING *`,
+		trial.experimentId,
+		fromObject(trial.hparams),
+		trial.maxRestarts,
+		experiment.storage,
+		randomUUID(),
+		tx.now,
+	);
+	return toTrial(row as TrialRow);
+}
+
+/** Returns a trial's row. Throws `not_found` if there is none. */
+export async function getTrialRow(db: Reader, trialId: number): Promise<TrialRow> {
+	const row = await db.get<TrialRow>("SELECT * FROM trials WHERE id = ?", trialId);
+	if (row === undefined) {
+		throw new MillraceError("not_found", `trial ${trialId} not found`);
+	}
+	return row;
+}
+
+/** Returns a trial. Throws `not_found` if there is none. */
+export async function getTrial(db: Reader, trialId: number): Promise<Trial> {
+	return toTrial(await getTrialRow(db, trialId));
+}
+
+/** Returns trials with an id below `before`, the newest first; all experiments' if `experimentId` is 0. */
+export async function listTrials(db: Reader, experimentId: number, before: number, limit: number): Promise<Trial[]> {
+	const rows =
+		experimentId === 0
+			? await db.all<TrialRow>("SELECT * FROM trials WHERE id < ? ORDER BY id DESC LIMIT ?", before, limit)
+			: await db.all<TrialRow>(
+					"SELECT * FROM trials WHERE experiment_id = ? AND id < ? ORDER BY id DESC LIMIT ?",
+					experimentId,
+					before,
+					limit,
+				);
+	return rows.map(toTrial);
+}
+
+/** Sets a trial's state. A request to pause does not outlive it. */
+export async function setTrialState(tx: Transaction, trialId: number, state: keyof typeof TrialState): Promise<void> {
+	const ended = state !== "ACTIVE" && state !== "PAUSED";
+	await tx.run(
+		"UPDATE trials SET state = ?, pause_requested = 0, end_time = ? WHERE id = ?",
+		state,
+		ended ? tx.now : null,
+		trialId,
+	);
+}
+
+/** Makes a trial of its row. */
+export function toTrial(row: TrialRow): Trial {
+	const endTime = toTimestamp(row.end_time);
+	return create(TrialSchema, {
+		id: row.id,
+		experimentId: row.experiment_id,
+		hparams: toObject(row.hparams),
+		state: enumValue(TrialState, row.state),
+		restarts: row.restarts,
+		maxRestarts: row.max_restarts,
+		trialRunId: row.trial_run_id,
+		recordsDone: BigInt(row.records_done),
+		recordsTotal: BigInt(row.goal_end ?? 0),
+		summaryMetricsJson: row.summary,
+		storage: toStorage(row.storage) satisfies Storage,
+		outputUuid: row.output_uuid,
+		pauseRequested: row.pause_requested !== 0,
+		createTime: timestampFromMs(row.create_time),
+		...(endTime && { endTime }),
+	});
+}
