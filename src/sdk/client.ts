@@ -1,0 +1,241 @@
+import { randomUUID } from "node:crypto";
+import type { Experiment as ExperimentMessage } from "../gen/millrace/v1/experiment_pb.js";
+import type { Model as ModelMessage } from "../gen/millrace/v1/model_pb.js";
+import type { Trial as TrialMessage } from "../gen/millrace/v1/trial_pb.js";
+import { assertNumber } from "./assert-number.js";
+import { type AsyncList, pagedList } from "./async-list.js";
+import { Checkpoint, fetchCheckpoint } from "./checkpoint.js";
+import { connect, type ServerChoice } from "./connect.js";
+import type { Connection } from "./connection.js";
+import { Experiment, fetchExperiment, trialList } from "./experiment.js";
+import { type JsonObject, toJsonObject } from "./json.js";
+import { LazyConnection } from "./lazy-connection.js";
+import { checkpointMethods, experimentMethods, modelMethods, trialMethods } from "./method-kinds.js";
+import { fetchModel, Model } from "./model.js";
+import { type Pending, pending } from "./pending.js";
+import type { Session } from "./session.js";
+import { fetchTrial, Trial } from "./trial.js";
+import { type UploadCheckpointOptions, uploadCheckpoint } from "./upload-checkpoint.js";
+
+/** Options of a Client. */
+export interface ClientOptions extends ServerChoice {
+	/** An open connection to use instead, as the runtime has one. The client's close leaves it open. */
+	readonly connection?: Connection;
+}
+
+/** Options of `client.createModel`. */
+export interface CreateModelOptions {
+	/** The description. Default: "". */
+	readonly description?: string;
+	/** Metadata. Default: {}. */
+	readonly metadata?: JsonObject;
+	/** Labels; duplicates are dropped. Default: none. */
+	readonly labels?: readonly string[];
+	/** Whether a model of this name that exists already is returned, unchanged. Default: false. */
+	readonly existOk?: boolean;
+}
+
+/** Options of `client.createTrial`. */
+export interface CreateTrialOptions {
+	/** The hyperparameters. Default: {}. */
+	readonly hparams?: JsonObject;
+	/** How many runs may fail before the trial does. Default: 5. */
+	readonly maxRestarts?: number;
+}
+
+/**
+ * The way to one server. Making one sends nothing: it connects at its first use, to the first of these:
+ * `options.server`, the environment's `MILLRACE_SERVER`, the live server of the data directory, an embedded
+ * server that is started on the data directory.
+ *
+ * Every call throws MillraceError: `unavailable` if the server does not answer, `failed_precondition` if an
+ * embedded server cannot start, and what the method says. An open client does not keep a script alive.
+ *
+ * Python: the module determined.experimental.client, and Determined
+ */
+export class Client {
+	readonly #connection: LazyConnection;
+	readonly #session: Session;
+
+	constructor(options: ClientOptions = {}) {
+		const { connection } = options;
+		this.#connection = new LazyConnection(
+			connection === undefined ? () => connect(options) : async () => ({ ...connection, close: () => {} }),
+		);
+		this.#session = {
+			connection: () => this.#connection.get(),
+			getExperiment: (id) => this.getExperiment(id),
+		};
+	}
+
+	/**
+	 * Returns a checkpoint.
+	 *
+	 * Throws `not_found` if there is none with this UUID.
+	 *
+	 * Python: get_checkpoint(uuid)
+	 */
+	getCheckpoint(uuid: string): Pending<Checkpoint> {
+		return pending(
+			async () => new Checkpoint(this.#session, await fetchCheckpoint(this.#session, uuid)),
+			checkpointMethods,
+		);
+	}
+
+	/**
+	 * Uploads a file, or all files of a directory, as a COMPLETED checkpoint in the server's storage. The
+	 * storage must be there on this machine too.
+	 *
+	 * Throws `not_found` if nothing is at the path, `invalid_argument` if a directory holds no file or the
+	 * metadata is not JSON, `aborted` if a file changes meanwhile.
+	 */
+	async uploadCheckpoint(path: string, options: UploadCheckpointOptions = {}): Promise<Checkpoint> {
+		return new Checkpoint(this.#session, await uploadCheckpoint(() => this.#connection.get(), path, options));
+	}
+
+	/**
+	 * Creates a model.
+	 *
+	 * Throws `already_exists` if there is one of this name, unless `existOk`; `invalid_argument` if the name is
+	 * blank, has two spaces in a row, a slash or a backslash, or is only digits.
+	 *
+	 * Python: create_model(name, description, metadata, labels)
+	 */
+	async createModel(name: string, options: CreateModelOptions = {}): Promise<Model> {
+		const metadata = toJsonObject(options.metadata ?? {}, "metadata");
+		const { models } = await this.#connection.get();
+		const { model } = await models.createModel({
+			requestId: randomUUID(),
+			name,
+			description: options.description ?? "",
+			metadata,
+			labels: [...(options.labels ?? [])],
+			existOk: options.existOk ?? false,
+		});
+		return new Model(this.#session, model as ModelMessage);
+	}
+
+	/**
+	 * Returns a model by its name or its id.
+	 *
+	 * Throws `not_found` if there is none.
+	 *
+	 * Python: get_model(identifier)
+	 */
+	getModel(nameOrId: string | number): Pending<Model> {
+		return pending(
+			async () => new Model(this.#session, await fetchModel(this.#session, String(nameOrId))),
+			modelMethods,
+		);
+	}
+
+	/**
+	 * Lists the models in the order of their names.
+	 *
+	 * Python: list_models()
+	 */
+	listModels(): AsyncList<Model> {
+		return pagedList(async (page) => {
+			const { models } = await this.#connection.get();
+			const answer = await models.listModels(page);
+			return {
+				items: answer.models.map((message) => new Model(this.#session, message)),
+				nextPageToken: answer.nextPageToken,
+			};
+		});
+	}
+
+	/**
+	 * Returns a trial.
+	 *
+	 * Throws `not_found` if there is none with this id.
+	 *
+	 * Python: get_trial(trial_id)
+	 */
+	getTrial(id: number): Pending<Trial> {
+		return pending(async () => {
+			assertNumber(id, "the trial id");
+			return new Trial(this.#session, await fetchTrial(this.#session, id));
+		}, trialMethods);
+	}
+
+	/** Lists all trials, the newest first. */
+	listTrials(): AsyncList<Trial> {
+		return trialList(this.#session, 0);
+	}
+
+	/**
+	 * Records a trial of an experiment. It runs when workers join it; `millrace run` does both.
+	 *
+	 * Throws `not_found` if the experiment does not exist, `invalid_argument` if the hyperparameters are not
+	 * JSON or `maxRestarts` is negative.
+	 */
+	async createTrial(experimentId: number, options: CreateTrialOptions = {}): Promise<Trial> {
+		assertNumber(experimentId, "the experiment id");
+		const hparams = toJsonObject(options.hparams ?? {}, "hparams");
+		const { trials } = await this.#connection.get();
+		const { trial } = await trials.createTrial({
+			requestId: randomUUID(),
+			experimentId,
+			hparams,
+			maxRestarts: options.maxRestarts ?? 5,
+		});
+		return new Trial(this.#session, trial as TrialMessage);
+	}
+
+	/**
+	 * Returns an experiment.
+	 *
+	 * Throws `not_found` if there is none with this id.
+	 *
+	 * Python: get_experiment(experiment_id)
+	 */
+	getExperiment(id: number): Pending<Experiment> {
+		return pending(async () => {
+			assertNumber(id, "the experiment id");
+			return new Experiment(this.#session, await fetchExperiment(this.#session, id));
+		}, experimentMethods);
+	}
+
+	/**
+	 * Lists the experiments, the newest first.
+	 *
+	 * Python: list_experiments()
+	 */
+	listExperiments(): AsyncList<Experiment> {
+		return pagedList(async (page) => {
+			const { experiments } = await this.#connection.get();
+			const answer = await experiments.listExperiments(page);
+			return {
+				items: answer.experiments.map((message) => new Experiment(this.#session, message)),
+				nextPageToken: answer.nextPageToken,
+			};
+		});
+	}
+
+	/**
+	 * Records an experiment, with Determined's configuration keys. It does not run it; `millrace run` does.
+	 *
+	 * Throws `invalid_argument`, naming the key, if the configuration breaks a rule.
+	 *
+	 * Python: create_experiment(config)
+	 */
+	async createExperiment(config: JsonObject): Promise<Experiment> {
+		const checked = toJsonObject(config, "config");
+		const { experiments } = await this.#connection.get();
+		const { experiment } = await experiments.createExperiment({ requestId: randomUUID(), config: checked });
+		return new Experiment(this.#session, experiment as ExperimentMessage);
+	}
+
+	/** Ends the connection. Calls in flight fail with `cancelled`, later ones with `failed_precondition`. */
+	async close(): Promise<void> {
+		await this.#connection.close();
+	}
+}
+
+/**
+ * The default client: `new Client()`. Importing it does nothing; it connects at its first use.
+ *
+ * Python: the functions of determined.experimental.client
+ */
+export const client: Client = /* @__PURE__ */ new Client();

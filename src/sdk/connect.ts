@@ -1,0 +1,91 @@
+import { realpathSync } from "node:fs";
+import { dataDirectory, readServerAddress } from "../data-directory.js";
+import { MillraceError } from "../errors.js";
+import { sleep } from "../rpc/retry.js";
+import { type Connection, openConnection } from "./connection.js";
+import { startEmbeddedServer } from "./embedded-server.js";
+
+/** Which server to use. */
+export interface ServerChoice {
+	/** The address of a server as `host:port`. Default: the environment's MILLRACE_SERVER. */
+	readonly server?: string | undefined;
+	/**
+	 * The data directory whose server to use if no address is given. Default: the environment's
+	 * MILLRACE_DATA, else `.millrace` in the working directory.
+	 */
+	readonly dataDirectory?: string | undefined;
+}
+
+// How long a live server may take to say who it is, and how long another process's server may hold the
+// directory without serving before that is an error.
+const answerMs = 3_000;
+const contentionMs = 30_000;
+
+/**
+ * Connects to the first of these: the server that was named, `MILLRACE_SERVER`, the live server of the
+ * data directory, an embedded server that is started on the data directory for the purpose.
+ *
+ * Throws `invalid_argument` if the named address is malformed, `failed_precondition` with the server's own
+ * words if an embedded one cannot start.
+ */
+export async function connect(choice: ServerChoice = {}): Promise<Connection> {
+	const server = choice.server || process.env.MILLRACE_SERVER;
+	if (server) {
+		return openConnection(server);
+	}
+	const directory = dataDirectory(choice.dataDirectory);
+	return (await connectToLiveServer(directory)) ?? (await connectToEmbeddedServer(directory));
+}
+
+/** Connects to the server that serves a data directory; undefined if none does. */
+async function connectToLiveServer(directory: string): Promise<Connection | undefined> {
+	const address = readServerAddress(directory)?.address;
+	if (address === undefined) {
+		return undefined;
+	}
+	const connection = openConnection(address);
+	try {
+		const info = await connection.server.getServerInfo({}, { retryMs: 0, signal: AbortSignal.timeout(answerMs) });
+		// The address may be an old one, which another server has taken since.
+		if (isSameDirectory(info.dataDirectory, directory)) {
+			return connection;
+		}
+	} catch {
+		// Whoever does not answer is not this directory's server.
+	}
+	connection.close();
+	return undefined;
+}
+
+async function connectToEmbeddedServer(directory: string): Promise<Connection> {
+	const deadline = Date.now() + contentionMs;
+	for (;;) {
+		const started = await startEmbeddedServer(directory);
+		if ("address" in started) {
+			return openConnection(started.address);
+		}
+		// The directory's holder is a server that another process has just started, or one that is just ending.
+		const patience = started.isDirectoryTaken ? Math.min(Date.now() + 1_000, deadline) : 0;
+		while (Date.now() < patience) {
+			const connection = await connectToLiveServer(directory);
+			if (connection !== undefined) {
+				return connection;
+			}
+			await sleep(50);
+		}
+		if (!started.isDirectoryTaken || Date.now() >= deadline) {
+			throw new MillraceError(
+				"failed_precondition",
+				`the embedded server on ${directory} did not start: ${started.failure}`,
+			);
+		}
+	}
+}
+
+function isSameDirectory(one: string, other: string): boolean {
+	try {
+		return realpathSync(one) === realpathSync(other);
+	} catch {
+		return one === other;
+	}
+}

@@ -1,0 +1,59 @@
+import { MillraceError } from "../errors.js";
+import { CheckpointService } from "../gen/millrace/v1/checkpoint_service_pb.js";
+import { ExperimentService } from "../gen/millrace/v1/experiment_service_pb.js";
+import { MetricService } from "../gen/millrace/v1/metric_service_pb.js";
+import { ModelService } from "../gen/millrace/v1/model_service_pb.js";
+import { ProgressService } from "../gen/millrace/v1/progress_service_pb.js";
+import { ServerService } from "../gen/millrace/v1/server_service_pb.js";
+import { TrialService } from "../gen/millrace/v1/trial_service_pb.js";
+import { Channel, type ChannelTimeouts } from "../rpc/channel.js";
+import { createRpcClient, type RpcClient } from "../rpc/client.js";
+
+/** An open connection to one server: a client for each of its services. */
+export interface Connection {
+	/** The server's address as `host:port`. */
+	readonly address: string;
+	/** What the clients call through. */
+	readonly channel: Channel;
+	readonly checkpoints: RpcClient<typeof CheckpointService>;
+	readonly experiments: RpcClient<typeof ExperimentService>;
+	readonly metrics: RpcClient<typeof MetricService>;
+	readonly models: RpcClient<typeof ModelService>;
+	readonly progress: RpcClient<typeof ProgressService>;
+	readonly server: RpcClient<typeof ServerService>;
+	readonly trials: RpcClient<typeof TrialService>;
+	/** Ends the connection; calls in flight fail with `cancelled`. */
+	close(): void;
+}
+
+/**
+ * Makes a connection to a server. Nothing is sent before the first call.
+ *
+ * Throws `invalid_argument` if the address is not `host:port`.
+ */
+export function openConnection(address: string, timeouts: ChannelTimeouts = {}): Connection {
+	assertAddress(address);
+	const channel = new Channel(address, timeouts);
+	return {
+		address,
+		channel,
+		checkpoints: createRpcClient(CheckpointService, channel),
+		experiments: createRpcClient(ExperimentService, channel),
+		metrics: createRpcClient(MetricService, channel),
+		models: createRpcClient(ModelService, channel),
+		progress: createRpcClient(ProgressService, channel),
+		server: createRpcClient(ServerService, channel),
+		trials: createRpcClient(TrialService, channel),
+		close: () => channel.close(),
+	};
+}
+
+function assertAddress(address: string): void {
+	const port = /^(?:\[[0-9a-fA-F:.]+\]|[^\s:/[\]]+):(\d{1,5})$/.exec(address)?.[1];
+	if (port === undefined || Number(port) < 1 || Number(port) > 65_535) {
+		throw new MillraceError(
+			"invalid_argument",
+			`the server ${JSON.stringify(address)} is not an address; write host:port, such as 127.0.0.1:8090`,
+		);
+	}
+}

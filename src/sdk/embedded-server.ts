@@ -1,0 +1,120 @@
+import { type ChildProcess, spawn } from "node:child_process";
+import { closeSync, existsSync, mkdirSync, openSync, readFileSync, statSync } from "node:fs";
+import type { Socket } from "node:net";
+import { dirname, join } from "node:path";
+import { createInterface } from "node:readline";
+import { fileURLToPath } from "node:url";
+import { MillraceError, messageOf } from "../errors.js";
+
+/** What came of starting an embedded server: its address, or why there is none. */
+export type EmbeddedStart =
+	| {
+			/** The server's address as `host:port`. */
+			readonly address: string;
+	  }
+	| {
+			/** The server's own words. */
+			readonly failure: string;
+			/** Whether it failed because another server holds the directory. */
+			readonly isDirectoryTaken: boolean;
+	  };
+
+// From source, on a busy machine, it takes seconds.
+const startMs = 60_000;
+
+/**
+ * Starts the `millrace server` command on a data directory as a process of its own, and waits until it
+ * serves. The server outlives this process, and ends by itself when nobody is connected. What it logs is
+ * added to `server.log` in the data directory.
+ *
+ * Throws `failed_precondition` if the directory cannot be made, or the command is not beside this module.
+ */
+export async function startEmbeddedServer(directory: string): Promise<EmbeddedStart> {
+	const log = openLog(directory);
+	try {
+		const command = [...serverCommand(), "server", "--embedded", "--data", directory];
+		const child = spawn(process.execPath, command, {
+			detached: true,
+			env: { ...process.env, MILLRACE_PARENT_PIPE: "" },
+			stdio: ["ignore", "pipe", log.file],
+		});
+		try {
+			return await startOf(child, () => log.written());
+		} finally {
+			// Neither the process nor its pipe may keep a script alive that is done.
+			child.unref();
+			child.stdout?.destroy();
+		}
+	} finally {
+		closeSync(log.file);
+	}
+}
+
+function startOf(child: ChildProcess, written: () => string): Promise<EmbeddedStart> {
+	return new Promise((resolve) => {
+		const failed = (fallback: string) => {
+			const failure = written() || fallback;
+			// The message of the server's lock. It tells the one failure that another try may mend.
+			resolve({ failure, isDirectoryTaken: /data directory .* is in use/.test(failure) });
+		};
+		const timer = setTimeout(() => {
+			child.kill("SIGKILL");
+			failed(`it did not serve within ${startMs / 1000} s`);
+		}, startMs);
+		const settled = () => clearTimeout(timer);
+		createInterface({ input: child.stdout as Socket }).on("line", (line) => {
+			const address = /^millrace server \S+ serving at (\S+), data in /.exec(line)?.[1];
+			if (address !== undefined) {
+				settled();
+				resolve({ address });
+			}
+		});
+		child.once("error", (error) => {
+			settled();
+			failed(messageOf(error));
+		});
+		child.once("close", (code, signal) => {
+			settled();
+			failed(`it ended with ${signal ?? `exit code ${code}`} before it served`);
+		});
+	});
+}
+
+/** Opens the log for appending. `written` gives what was added to it since. */
+function openLog(directory: string): { file: number; written: () => string } {
+	const path = join(directory, "server.log");
+	try {
+		mkdirSync(directory, { recursive: true });
+		const file = openSync(path, "a");
+		const start = statSync(path).size;
+		return { file, written: () => readFileSync(path).subarray(start).toString("utf8").trim() };
+	} catch (cause) {
+		throw new MillraceError(
+			"failed_precondition",
+			`the data directory ${directory} cannot be written: ${messageOf(cause)}; choose another with MILLRACE_DATA, or name a server with MILLRACE_SERVER`,
+			{ cause },
+		);
+	}
+}
+
+/** The arguments that make Node run this package's command. */
+function serverCommand(): string[] {
+	const module = fileURLToPath(import.meta.url);
+	const root = packageRoot(dirname(module));
+	if (module.endsWith(".ts")) {
+		return ["--import", import.meta.resolve("tsx"), join(root, "src/cli/main.ts")];
+	}
+	const command = join(root, "bin/millrace.js");
+	if (!existsSync(command)) {
+		throw new MillraceError(
+			"failed_precondition",
+			"the millrace command is not beside this module, so no server can be started; name one with MILLRACE_SERVER",
+		);
+	}
+	return [command];
+}
+
+function packageRoot(directory: string): string {
+	const parent = dirname(directory);
+	return existsSync(join(directory, "package.json")) || parent === directory ? directory : packageRoot(parent);
+}

@@ -1,0 +1,12 @@
+export { type ErrorCode, isMillraceError, MillraceError } from "../errors.js";
+export type { AsyncList } from "./async-list.js";
+export { Checkpoint, type CheckpointState } from "./checkpoint.js";
+export { Client, type ClientOptions, type CreateModelOptions, type CreateTrialOptions, client } from "./client.js";
+export { Experiment, type ExperimentState } from "./experiment.js";
+export type { JsonObject, JsonValue } from "./json.js";
+export { Model, type RegisterVersionOptions } from "./model.js";
+export { ModelVersion } from "./model-version.js";
+export type { MethodsOf, Pending } from "./pending.js";
+export { Trial, type TrialOutput, type TrialState } from "./trial.js";
+export type { TrialMetrics } from "./trial-metrics.js";
+export type { UploadCheckpointOptions } from "./upload-checkpoint.js";

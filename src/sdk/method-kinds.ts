@@ -1,0 +1,50 @@
+import type { Checkpoint } from "./checkpoint.js";
+import type { Experiment } from "./experiment.js";
+import type { Model } from "./model.js";
+import type { ModelVersion } from "./model-version.js";
+import type { MethodKinds } from "./pending.js";
+import type { Trial } from "./trial.js";
+
+// Of all classes in one place: a trial leads to its experiment and back, which the files must not do.
+
+/** What each method of a Checkpoint returns, for `pending`. */
+export const checkpointMethods: MethodKinds<Checkpoint> = {
+	download: "promise",
+	writeMetadataFile: "promise",
+	getMetrics: "list",
+	reload: "promise",
+};
+
+/** What each method of a ModelVersion returns, for `pending`. */
+export const modelVersionMethods: MethodKinds<ModelVersion> = {
+	getMetrics: "list",
+	iterMetrics: "list",
+	reload: "promise",
+};
+
+/** What each method of a Model returns, for `pending`. */
+export const modelMethods: MethodKinds<Model> = {
+	getVersion: () => modelVersionMethods,
+	listVersions: "list",
+	registerVersion: "promise",
+	reload: "promise",
+};
+
+/** What each method of an Experiment returns, for `pending`. */
+export const experimentMethods: MethodKinds<Experiment> = {
+	listTrials: "list",
+	reload: "promise",
+};
+
+/** What each method of a Trial returns, for `pending`. */
+export const trialMethods: MethodKinds<Trial> = {
+	getMetrics: "list",
+	iterMetrics: "list",
+	listOutputs: "list",
+	downloadOutputs: "promise",
+	pause: "promise",
+	activate: "promise",
+	kill: "promise",
+	getExperiment: () => experimentMethods,
+	reload: "promise",
+};

@@ -1,0 +1,63 @@
+import { timestampDate } from "@bufbuild/protobuf/wkt";
+import type { MetricReport } from "../gen/millrace/v1/metric_pb.js";
+import { type AsyncList, asyncList } from "./async-list.js";
+import { fromJsonText, type JsonObject } from "./json.js";
+import { assertMetricGroup } from "./metric-group.js";
+
+/**
+ * One report of metrics.
+ *
+ * Python: TrialMetrics
+ */
+export interface TrialMetrics<M extends JsonObject = JsonObject> {
+	/** The trial that reported it. */
+	readonly trialId: number;
+	/** The run of the trial that reported it, from 1. */
+	readonly trialRunId: number;
+	/** How many steps the reporter had completed; null if it did not say. */
+	readonly stepsCompleted: number | null;
+	/** When it was reported. */
+	readonly endTime: Date;
+	/** The metrics, with the reporter's own names. */
+	readonly metrics: M;
+	/** The metric group, such as "inference". */
+	readonly group: string;
+	/** Metrics for each batch, if there are any. */
+	readonly batchMetrics?: M[];
+	/** The rank of the worker that reported it; absent if it speaks for the whole trial. */
+	readonly rank?: number;
+}
+
+/**
+ * Reads metric reports from a stream that `open` starts for a group, "" for all.
+ *
+ * Reading throws `invalid_argument` if the group is empty or has a dot.
+ */
+export function trialMetricsList<M extends JsonObject>(
+	group: string | undefined,
+	open: (group: string) => Promise<AsyncIterable<{ reports: MetricReport[] }>>,
+): AsyncList<TrialMetrics<M>> {
+	return asyncList(async function* () {
+		if (group !== undefined) {
+			assertMetricGroup(group);
+		}
+		for await (const { reports } of await open(group ?? "")) {
+			for (const report of reports) {
+				yield fromReport<M>(report);
+			}
+		}
+	});
+}
+
+function fromReport<M extends JsonObject>(report: MetricReport): TrialMetrics<M> {
+	return {
+		trialId: report.trialId,
+		trialRunId: report.trialRunId,
+		stepsCompleted: report.stepsCompleted ?? null,
+		endTime: report.endTime ? timestampDate(report.endTime) : new Date(0),
+		metrics: fromJsonText(report.metricsJson) as M,
+		group: report.group,
+		...(report.batchMetricsJson === "" ? {} : { batchMetrics: fromJsonText(report.batchMetricsJson) as M[] }),
+		...(report.rank === undefined ? {} : { rank: report.rank }),
+	};
+}

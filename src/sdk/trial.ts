@@ -1,0 +1,191 @@
+import type { TrialOutput as TrialOutputMessage } from "../gen/millrace/v1/trial_pb.js";
+import { TrialState as State, type Trial as TrialMessage } from "../gen/millrace/v1/trial_pb.js";
+import { fromStoredFile } from "../storage/manifest.js";
+import { openStorage } from "../storage/open-storage.js";
+import { type AsyncList, asyncList, pagedList } from "./async-list.js";
+import type { Connection } from "./connection.js";
+import type { Experiment } from "./experiment.js";
+import type { FieldsOf } from "./fields.js";
+import { fromJsonText, type JsonObject } from "./json.js";
+import type { Pending } from "./pending.js";
+import type { Session } from "./session.js";
+import { type TrialMetrics, trialMetricsList } from "./trial-metrics.js";
+
+/** The state of a trial. COMPLETED, CANCELED and ERROR are final. */
+export type TrialState = "UNSPECIFIED" | "ACTIVE" | "PAUSED" | "COMPLETED" | "CANCELED" | "ERROR";
+
+/** An output file of a trial: what its workers have committed of it. */
+export interface TrialOutput {
+	/** The path below the directory of the trial's outputs, with "/" between its parts. */
+	readonly path: string;
+	/** The rank of the worker that wrote it. */
+	readonly rank: number;
+	/** The size in bytes. */
+	readonly sizeBytes: number;
+}
+
+/**
+ * One job: a processor over a data set, with hyperparameters. From `client.getTrial`, `client.listTrials`
+ * or `client.createTrial`.
+ *
+ * Python: Trial
+ */
+export class Trial {
+	/** The id. */
+	declare readonly id: number;
+	/** The experiment that it belongs to. */
+	declare readonly experimentId: number;
+	/** The hyperparameters. */
+	declare readonly hparams: JsonObject;
+	/** The state. */
+	declare readonly state: TrialState;
+	/** For each metric group, for each metric: type, count, sum, min, max, mean and last. */
+	declare readonly summaryMetrics: JsonObject;
+	/** The part of the records that is done, from 0 to 1. */
+	declare readonly progress: number;
+	/** How many of its runs failed. */
+	declare readonly restarts: number;
+	/** The number of the newest run, from 1; 0 before the first. */
+	declare readonly trialRunId: number;
+
+	readonly #session: Session;
+	#message: TrialMessage;
+
+	/** For the SDK's own use. */
+	constructor(session: Session, message: TrialMessage) {
+		this.#session = session;
+		this.#message = message;
+		Object.assign(this, fieldsOf(message));
+	}
+
+	/**
+	 * Reads what was reported by the trial, in the order of runs and steps. Reports of a run that were never
+	 * confirmed, and that a later run has replaced, are left out.
+	 *
+	 * @param group Only this metric group. Default: all.
+	 *
+	 * Python: iter_metrics(group)
+	 */
+	getMetrics<M extends JsonObject = JsonObject>(group?: string): AsyncList<TrialMetrics<M>> {
+		return trialMetricsList<M>(group, async (group) => {
+			const { metrics } = await this.#session.connection();
+			return metrics.streamTrialMetrics({ trialIds: [this.id], group });
+		});
+	}
+
+	/**
+	 * The same as getMetrics.
+	 *
+	 * Python: iter_metrics(group)
+	 */
+	iterMetrics<M extends JsonObject = JsonObject>(group?: string): AsyncList<TrialMetrics<M>> {
+		return this.getMetrics<M>(group);
+	}
+
+	/** Lists the committed output files in the order of their paths. */
+	listOutputs(): AsyncList<TrialOutput> {
+		const outputs = this.#outputs();
+		return asyncList(async function* () {
+			for await (const { file, rank } of outputs) {
+				if (file !== undefined) {
+					yield { path: file.path, rank, sizeBytes: Number(file.sizeBytes) };
+				}
+			}
+		});
+	}
+
+	/**
+	 * Copies the committed output files to a directory, under their paths, and returns the absolute paths of
+	 * the copies. Of a file that is still growing only the committed part is copied. Every copy is verified
+	 * by size and SHA-256 digest, and gets its name only when it is whole.
+	 *
+	 * Throws `failed_precondition` if the storage is not there, `data_loss` if a file in storage is
+	 * corrupted, `not_found` if one is missing.
+	 */
+	async downloadOutputs(directory: string): Promise<string[]> {
+		const outputs = await this.#outputs();
+		const files = outputs.flatMap(({ file }) => (file === undefined ? [] : [fromStoredFile(file)]));
+		return openStorage(this.#message.storage).download(this.#message.outputUuid, files, directory);
+	}
+
+	/** Asks the trial to stop at its next commit, to go on later. Without effect on one that has ended. */
+	pause(): Promise<void> {
+		return this.#change((trials) => trials.pauseTrial({ trialId: this.id }));
+	}
+
+	/**
+	 * Lets a paused trial go on, and withdraws a request to pause.
+	 *
+	 * Throws `failed_precondition` if the trial is completed or canceled.
+	 */
+	activate(): Promise<void> {
+		return this.#change((trials) => trials.activateTrial({ trialId: this.id }));
+	}
+
+	/**
+	 * Ends the trial; its state is then CANCELED. Without effect on one that has ended.
+	 *
+	 * Python: kill()
+	 */
+	kill(): Promise<void> {
+		return this.#change((trials) => trials.killTrial({ trialId: this.id }));
+	}
+
+	/**
+	 * Returns the experiment that the trial belongs to.
+	 *
+	 * Python: get_experiment()
+	 */
+	getExperiment(): Pending<Experiment> {
+		return this.#session.getExperiment(this.experimentId);
+	}
+
+	/**
+	 * Fetches the trial again and updates this object.
+	 *
+	 * Python: reload()
+	 */
+	reload(): Promise<void> {
+		return this.#change((trials) => trials.getTrial({ trialId: this.id }));
+	}
+
+	#outputs(): AsyncList<TrialOutputMessage> {
+		return pagedList(async (page) => {
+			const { trials } = await this.#session.connection();
+			const answer = await trials.listTrialOutputs({ ...page, trialId: this.id });
+			return { items: answer.outputs, nextPageToken: answer.nextPageToken };
+		});
+	}
+
+	async #change(call: (trials: Connection["trials"]) => Promise<{ trial?: TrialMessage | undefined }>): Promise<void> {
+		const { trials } = await this.#session.connection();
+		this.#message = (await call(trials)).trial as TrialMessage;
+		Object.assign(this, fieldsOf(this.#message));
+	}
+}
+
+/** Fetches a trial. Throws `not_found` if there is none with this id. */
+export async function fetchTrial(session: Session, trialId: number): Promise<TrialMessage> {
+	const { trials } = await session.connection();
+	return (await trials.getTrial({ trialId })).trial as TrialMessage;
+}
+
+function fieldsOf(message: TrialMessage): FieldsOf<Trial> {
+	return {
+		id: message.id,
+		experimentId: message.experimentId,
+		hparams: message.hparams ?? {},
+		state: State[message.state] as TrialState,
+		summaryMetrics: fromJsonText(message.summaryMetricsJson || "{}") as JsonObject,
+		progress: progressOf(message),
+		restarts: message.restarts,
+		trialRunId: message.trialRunId,
+	};
+}
+
+function progressOf({ state, recordsDone, recordsTotal }: TrialMessage): number {
+	if (state === State.COMPLETED) {
+		return 1;
+	}
+	return recordsTotal === 0n ? 0 : Number(recordsDone) / Number(recordsTotal);
+}

@@ -1,0 +1,48 @@
+import { randomUUID } from "node:crypto";
+import { type Checkpoint as CheckpointMessage, CheckpointState } from "../gen/millrace/v1/checkpoint_pb.js";
+import { listLocalFiles } from "../storage/local-files.js";
+import { toStoredFile } from "../storage/manifest.js";
+import { openStorage } from "../storage/open-storage.js";
+import type { Connection } from "./connection.js";
+import { type JsonObject, toJsonObject } from "./json.js";
+
+/** Options of `client.uploadCheckpoint`. */
+export interface UploadCheckpointOptions {
+	/** The user's metadata. Default: {}. A checkpoint that is reused keeps its own. */
+	readonly metadata?: JsonObject;
+	/**
+	 * Whether a COMPLETED checkpoint with exactly the same paths and contents is returned instead of a new
+	 * one. Default: false.
+	 */
+	readonly reuse?: boolean;
+}
+
+/** Uploads a file or a directory tree as a checkpoint; see `Client.uploadCheckpoint`. */
+export async function uploadCheckpoint(
+	open: () => Promise<Connection>,
+	path: string,
+	options: UploadCheckpointOptions,
+): Promise<CheckpointMessage> {
+	const metadata = toJsonObject(options.metadata ?? {}, "metadata");
+	const reuse = options.reuse ?? false;
+	const local = await listLocalFiles(path);
+	const files = local.map(toStoredFile);
+	const { checkpoints } = await open();
+	const created = await checkpoints.createCheckpoint({ requestId: randomUUID(), metadata, files, reuse });
+	const checkpoint = created.checkpoint as CheckpointMessage;
+	if (checkpoint.state === CheckpointState.COMPLETED) {
+		return checkpoint;
+	}
+	const storage = openStorage(checkpoint.storage);
+	const discard = () => storage.delete(checkpoint.uuid).catch(() => undefined);
+	await storage.upload(checkpoint.uuid, local).catch(async (error) => {
+		await discard();
+		throw error;
+	});
+	const completed = await checkpoints.completeCheckpoint({ checkpointUuid: checkpoint.uuid, files, reuse });
+	const result = completed.checkpoint as CheckpointMessage;
+	if (result.uuid !== checkpoint.uuid) {
+		await discard();
+	}
+	return result;
+}
