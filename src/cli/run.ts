@@ -1,6 +1,69 @@
+import { dirname, resolve } from "node:path";
 import type { Command } from "commander";
+import { dataDirectory } from "../data-directory.js";
+import { MillraceError } from "../errors.js";
+import { environmentVariablesOf } from "../experiment-config.js";
+import { resolveEntrypoint } from "../launcher/entrypoint.js";
+import { exitCodes } from "../launcher/exit-codes.js";
+import { readExperimentFile } from "../launcher/experiment-file.js";
+import { runTrial } from "../launcher/run-trial.js";
+import { watchParentPipe } from "../parent-pipe.js";
+import { connect } from "../sdk/connect.js";
+import { onStopSignals } from "./stop-signals.js";
 
-/** Adds `millrace trial`. */
+interface RunFlags {
+	data?: string;
+	server?: string;
+}
+
+const graceMs = 30_000;
+
+/** Adds `millrace run`: it owns a trial, from its record to its end. */
 export function addRunCommand(program: Command): void {
-	program.command("run").description("Operate on trials.");
+	program
+		.command("run")
+		.summary("run the experiment of a YAML file")
+		.description("Record the experiment of a YAML file, and run its entrypoint until its trial is done.")
+		.argument("<config>", "the experiment's YAML file, with Determined's keys")
+		.option("--data <directory>", "the data directory (default: MILLRACE_DATA, else .millrace)")
+		.option("--server <host:port>", "the server (default: MILLRACE_SERVER, else the data directory's)")
+		.action(run);
+}
+
+async function run(path: string, flags: RunFlags): Promise<void> {
+	const { config, warnings } = readExperimentFile(path);
+	for (const warning of warnings) {
+		process.stderr.write(`millrace: warning: ${path}: ${warning}\n`);
+	}
+	if (config.entrypoint === undefined) {
+		throw new MillraceError(
+			"invalid_argument",
+			`${path}: entrypoint is missing; say what to run, as in "entrypoint: npx tsx worker.ts"`,
+		);
+	}
+	const directory = dirname(resolve(path));
+	const env = { ...process.env, ...environmentVariablesOf(config) };
+	const command = resolveEntrypoint(config.entrypoint, directory, env);
+
+	const stopSignals = onStopSignals();
+	const connection = await connect({ server: flags.server, dataDirectory: flags.data });
+	const trial = runTrial({
+		connection,
+		config,
+		command,
+		directory,
+		dataDirectory: dataDirectory(flags.data),
+		graceMs,
+		stdout: process.stdout,
+		stderr: process.stderr,
+	});
+	let isOrphan = false;
+	watchParentPipe(() => {
+		isOrphan = true;
+		trial.kill();
+	});
+	stopSignals.deliver((signal) => trial.interrupt(signal));
+	const exitCode = await trial.finished;
+	connection.close();
+	process.exitCode = isOrphan ? exitCodes.parentLost : exitCode;
 }
