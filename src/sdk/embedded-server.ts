@@ -87,7 +87,15 @@ function openLog(directory: string): { file: number; written: () => string } {
 		mkdirSync(directory, { recursive: true });
 		const file = openSync(path, "a");
 		const start = statSync(path).size;
-		return { file, written: () => readFileSync(path).subarray(start).toString("utf8").trim() };
+		return {
+			file,
+			written: () =>
+				readFileSync(path)
+					.subarray(start)
+					.toString("utf8")
+					.trim()
+					.replace(/^millrace: /, ""),
+		};
 	} catch (cause) {
 		throw new MillraceError(
 			"failed_precondition",

@@ -28,7 +28,9 @@ export type MethodKinds<T> = {
 };
 
 type Kind = "list" | "promise" | (() => Readonly<Record<string, Kind>>);
-type Target = Record<string, (...parameters: unknown[]) => unknown>;
+
+// Boxed, because a Pending that a promise resolves to would be awaited on the way.
+type Box = readonly [target: Readonly<Record<string, (...parameters: unknown[]) => unknown>>];
 
 /**
  * Makes a Pending of a function that fetches the value.
@@ -40,8 +42,47 @@ export function pending<T extends object | null>(
 	methods: MethodKinds<NonNullable<T>>,
 	absent = "there is nothing here",
 ): Pending<T, NonNullable<T>> {
+	const value = once(load);
+	const box = async () => {
+		const present = await value();
+		if (present === null) {
+			throw new MillraceError("not_found", absent);
+		}
+		return [present] as unknown as Box;
+	};
+	return assemble(value, box, methods) as Pending<T, NonNullable<T>>;
+}
+
+function assemble(value: () => Promise<unknown>, box: () => Promise<Box>, methods: Readonly<Record<string, Kind>>) {
+	const delegates = Object.entries(methods).map(([name, kind]) => [name, delegate(box, name, kind)]);
+	const awaitable: PromiseLike<unknown> = {
+		// biome-ignore lint/suspicious/noThenProperty: to be awaited is what it is for
+		then: (onFulfilled, onRejected) => value().then(onFulfilled, onRejected),
+	};
+	return Object.assign(Object.fromEntries(delegates), awaitable) as unknown;
+}
+
+/** Makes the method that calls the method of this name when the object is there. */
+function delegate(box: () => Promise<Box>, name: string, kind: Kind): (...parameters: unknown[]) => unknown {
+	if (kind === "promise") {
+		return async (...parameters) => (await box())[0][name]?.(...parameters);
+	}
+	if (kind === "list") {
+		return (...parameters) =>
+			asyncList(async function* () {
+				yield* (await box())[0][name]?.(...parameters) as AsyncIterable<unknown>;
+			});
+	}
+	return (...parameters) => {
+		const inner = once(async () => [(await box())[0][name]?.(...parameters)] as unknown as Box);
+		return assemble(async () => (await inner())[0], inner, kind());
+	};
+}
+
+/** Calls `load` at most once, but for failures. */
+function once<T>(load: () => Promise<T>): () => Promise<T> {
 	let loaded: Promise<T> | undefined;
-	const value = () => {
+	return () => {
 		if (loaded === undefined) {
 			loaded = load();
 			loaded.catch(() => {
@@ -50,40 +91,4 @@ export function pending<T extends object | null>(
 		}
 		return loaded;
 	};
-	const target = async () => {
-		const present = await value();
-		if (present === null) {
-			throw new MillraceError("not_found", absent);
-		}
-		return present as unknown as Target;
-	};
-	const awaitable: PromiseLike<T> = {
-		// biome-ignore lint/suspicious/noThenProperty: to be awaited is what it is for
-		then: (onFulfilled, onRejected) => value().then(onFulfilled, onRejected),
-	};
-	return Object.assign(delegates(target, methods), awaitable) as unknown as Pending<T, NonNullable<T>>;
-}
-
-function delegates(target: () => Promise<Target>, methods: Readonly<Record<string, Kind>>) {
-	const call = async (name: string, parameters: unknown[]) => {
-		const object = await target();
-		return object[name]?.(...parameters);
-	};
-	const entries = Object.entries(methods).map(([name, kind]) => [name, delegate(name, kind)]);
-	return Object.fromEntries(entries) as Record<string, unknown>;
-
-	function delegate(name: string, kind: Kind) {
-		if (kind === "promise") {
-			return (...parameters: unknown[]) => call(name, parameters);
-		}
-		if (kind === "list") {
-			return (...parameters: unknown[]) =>
-				asyncList(async function* () {
-					const object = await target();
-					yield* object[name]?.(...parameters) as AsyncIterable<unknown>;
-				});
-		}
-		return (...parameters: unknown[]) =>
-			pending(() => call(name, parameters) as Promise<object | null>, kind() as never);
-	}
 }
