@@ -4,14 +4,27 @@ export interface StopSignals {
 	deliver(onSignal: (signal: NodeJS.Signals) => void): void;
 }
 
+/**
+ * How long after one signal others count as the same, in milliseconds. Wrappers such as npx and tsx pass on to
+ * us what their whole group, and we in it, got already; that must not look like somebody asking twice.
+ */
+const echoMs = 1_000;
+
 /** Takes over SIGTERM, SIGINT and SIGHUP, which would end the process, and keeps them until they are delivered. */
 export function onStopSignals(): StopSignals {
 	const waiting: NodeJS.Signals[] = [];
 	let take = (signal: NodeJS.Signals): void => {
 		waiting.push(signal);
 	};
+	let last = Number.NEGATIVE_INFINITY;
 	for (const name of ["SIGTERM", "SIGINT", "SIGHUP"] as const) {
-		process.on(name, () => take(name));
+		process.on(name, () => {
+			const now = performance.now();
+			if (now - last >= echoMs) {
+				last = now;
+				take(name);
+			}
+		});
 	}
 	return {
 		deliver(onSignal) {

@@ -185,13 +185,26 @@ describe("millrace launch", { timeout: 60_000 }, () => {
 		await noneLeft(end.stdout);
 	});
 
+	it("takes a signal that a wrapper passes on as the one that it got itself", async () => {
+		const script = 'trap "sleep 0.3; echo saved; exit 75" TERM; echo ready; while :; do sleep 0.05; done';
+		const command = startMillrace(["launch", "--", "sh", "-c", script]);
+		await command.writes("ready");
+		command.signal("SIGTERM");
+		command.signal("SIGINT");
+		command.signal("SIGTERM");
+		const end = await command.ended;
+		assert.equal(end.code, 75);
+		assert.match(end.stdout, /saved/);
+	});
+
 	it("kills the workers at the second signal", async () => {
 		const command = startMillrace(["launch", "--grace", "3600", "--", ...stubborn]);
 		await command.writes("pid=");
 		command.signal("SIGTERM");
 		await command.writes("no");
-		command.signal("SIGTERM");
+		const again = setInterval(() => command.signal("SIGTERM"), 100);
 		const end = await command.ended;
+		clearInterval(again);
 		assert.equal(end.code, 143);
 		await noneLeft(end.stdout);
 	});
