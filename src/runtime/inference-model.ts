@@ -35,6 +35,9 @@ export interface RunOptions {
 	transfer?: boolean | undefined;
 }
 
+/** What a model is run with: a tensor for each input, or the tensor of its only input. */
+export type ModelInput = Tensor | ModelInputs;
+
 interface WaitingRun {
 	resolve(outputs: Record<string, Tensor>): void;
 	reject(error: Error): void;
@@ -95,7 +98,7 @@ export class InferenceModel {
 	 * and shape; failed_precondition after close(); `unknown` if ONNX Runtime fails; `internal` if the
 	 * thread died; and those of `loaded`.
 	 */
-	async run(input: Tensor | ModelInputs, options: RunOptions = {}): Promise<Record<string, Tensor>> {
+	async run(input: ModelInput, options: RunOptions = {}): Promise<Record<string, Tensor>> {
 		if (this.#closing !== undefined) throw closed(this.#name);
 		let given = input;
 		let isOwn = options.transfer ?? false;

@@ -3,6 +3,7 @@ import path from "node:path";
 import { parentPort, workerData } from "node:worker_threads";
 import type { InferenceSession } from "onnxruntime-node";
 import { type ErrorCode, isMillraceError, MillraceError, messageOf } from "../errors.js";
+import { guarded } from "./native-call-guard.js";
 import type { Tensor, TensorType } from "./tensor.js";
 
 /** What the thread of one model is started with. */
@@ -15,6 +16,8 @@ export interface ModelThreadData {
 	readonly threads: number | undefined;
 	/** Where ONNX Runtime's trace is written; undefined for none. */
 	readonly profileDirectory: string | undefined;
+	/** See native-call-guard.ts. */
+	readonly guard: Int32Array;
 }
 
 /** An input or output of a model. */
@@ -71,17 +74,17 @@ async function createSession(ort: Ort, data: ModelThreadData): Promise<Inference
 		options.profileFilePrefix = path.join(profileDirectory, path.basename(name, ".onnx"));
 	}
 	if (typeof model !== "string") {
-		return refusing(name, ort.InferenceSession.create(model, options));
+		return refusing(name, () => ort.InferenceSession.create(model, options));
 	}
 	await access(model).catch(() => {
 		throw new MillraceError("not_found", `model file ${model} not found`);
 	});
-	return refusing(model, ort.InferenceSession.create(model, options));
+	return refusing(model, () => ort.InferenceSession.create(model, options));
 }
 
-async function refusing(name: string, session: Promise<InferenceSession>): Promise<InferenceSession> {
+async function refusing(name: string, create: () => Promise<InferenceSession>): Promise<InferenceSession> {
 	try {
-		return await session;
+		return await create();
 	} catch (error) {
 		throw new MillraceError(
 			"invalid_argument",
@@ -131,7 +134,7 @@ function rawBits(data: Uint16Array): Uint16Array {
 
 async function serve(data: ModelThreadData): Promise<void> {
 	const ort = await importOrt();
-	const session = await createSession(ort, data);
+	const session = await guarded(data.guard, () => createSession(ort, data));
 	const inputs = tensorInfos(session.inputMetadata);
 	const outputs = tensorInfos(session.outputMetadata);
 	if (inputs.length < session.inputNames.length) {
@@ -141,12 +144,14 @@ async function serve(data: ModelThreadData): Promise<void> {
 	let last: Promise<void> = Promise.resolve();
 	port.on("message", (request: ModelThreadRequest) => {
 		if (request.kind === "run") {
-			last = last.then(() => run(ort, session, outputNames, request));
+			last = last.then(() => guarded(data.guard, () => run(ort, session, outputNames, request)));
 			return;
 		}
 		last = last.then(async () => {
-			if (data.profileDirectory !== undefined) session.endProfiling();
-			await session.release();
+			await guarded(data.guard, async () => {
+				if (data.profileDirectory !== undefined) session.endProfiling();
+				await session.release();
+			});
 			say({ kind: "ended" });
 			port.close();
 		});
