@@ -1,0 +1,149 @@
+import { messageOf } from "../errors.js";
+import { watchParentPipe } from "../parent-pipe.js";
+import { MetricReporter } from "../sdk/metric-reporter.js";
+import { type BatchProcessOptions, type BatchProcessSettings, checkOptions } from "./batch-process-options.js";
+import type { BatchProcessor } from "./batch-processor.js";
+import { beginWork, type Work } from "./begin-work.js";
+import { Committer } from "./committer.js";
+import { loadBatches } from "./data-loader.js";
+import type { Dataset } from "./dataset.js";
+import { type JoinedRun, joinRun } from "./join-run.js";
+import { type DatasetSource, openDataset } from "./open-dataset.js";
+import { Part } from "./part.js";
+import { BatchProcessorContext } from "./processor-context.js";
+import { reduceAll } from "./reduce-all.js";
+import { finishBarrier, stepBarrier } from "./run-barriers.js";
+import { sweepRun } from "./sweep-run.js";
+
+/** The class of a processor. */
+export type BatchProcessorClass<B> = new (context: BatchProcessorContext) => BatchProcessor<B>;
+
+/** How batchProcess ended. */
+export interface BatchProcessOutcome {
+	/** `completed`: all work of the trial is done. `preempted`: this run committed and stopped; a later one goes on. */
+	readonly status: "completed" | "preempted";
+	readonly trialId: number;
+	/** The number of the run within its trial, from 1. */
+	readonly trialRunId: number;
+}
+
+/**
+ * Runs a processor over a whole data set, in batches, together with the other workers of the run. Every
+ * record is processed and counted exactly once in what is committed, whatever dies on the way; a later run
+ * of the same trial goes on with what is left.
+ *
+ * Throws `invalid_argument` for options that are wrong, `failed_precondition` if the trial does not permit a
+ * run or was started over other data, `aborted` if another worker is lost (the message names its rank, its
+ * host and how far it was), and whatever the processor throws.
+ *
+ * Python: `torch_batch_process`
+ */
+export async function batchProcess<T, B = T[]>(
+	Processor: BatchProcessorClass<B>,
+	source: DatasetSource<T>,
+	options: BatchProcessOptions<T, B> = {},
+): Promise<BatchProcessOutcome> {
+	const settings = checkOptions(options);
+	watchParentPipe(() => process.exit(parentLost));
+	const run = await joinRun(settings);
+	if (run.kind === "finished") {
+		return { status: "completed", trialId: run.trialId, trialRunId: run.trialRunId };
+	}
+	try {
+		const dataset = await openDataset(source, run.rendezvous, settings.distributed);
+		const work = await beginWork(run, dataset, settings);
+		const status = await processAll(Processor, run, dataset, work, settings);
+		if (status === "preempted") {
+			tellPreempted();
+		}
+		const { trialId, trialRunId } = run.member;
+		return { status, trialId, trialRunId };
+	} catch (error) {
+		// If the run has ended, that is why everything else fails.
+		const cause = run.rendezvous.signal.aborted ? run.rendezvous.signal.reason : error;
+		await run.rendezvous.leave(messageOf(cause));
+		throw cause;
+	} finally {
+		run.rendezvous.close();
+		run.connection.close();
+	}
+}
+
+async function processAll<T, B>(
+	Processor: BatchProcessorClass<B>,
+	run: JoinedRun,
+	dataset: Dataset<T>,
+	work: Work,
+	settings: BatchProcessSettings<T, B>,
+): Promise<BatchProcessOutcome["status"]> {
+	const { rendezvous } = run;
+	const { trialDirectory, shard } = work;
+	await sweepRun(run, trialDirectory);
+
+	const reporter = new MetricReporter(run.connection.metrics);
+	const part = new Part({ number: 0, run, reporter, trialDirectory, step: work.baseStep });
+	try {
+		const processor = new Processor(contextOf(part, settings));
+		await processor.setup?.();
+		await part.ready();
+
+		const committer = new Committer(part, processor);
+		const batches = loadBatches(dataset, shard.batches(), settings.dataLoader);
+		for (let step = 1; step <= shard.stepCount; step++) {
+			const { value: loaded } = await batches.next();
+			rendezvous.signal.throwIfAborted();
+			// In the last step there may be no batch left for this worker, which commits with the others all the same.
+			if (loaded) {
+				const batchIdx = part.step++;
+				part.reducers.beginBatch(loaded.indices[0] ?? 0);
+				await processor.processBatch(loaded.batch, batchIdx, { indices: loaded.indices, signal: rendezvous.signal });
+				committer.add(loaded.ranges);
+			}
+			const isLast = step === shard.stepCount;
+			if (isLast || step % settings.checkpointInterval === 0) {
+				await committer.commit();
+				if (await stepBarrier(rendezvous, part.step, isLast)) {
+					await batches.return();
+					return "preempted";
+				}
+			}
+		}
+
+		const { results, groups } = await reduceAll(part);
+		await processor.onFinish?.(results);
+		await part.closeModels();
+		await committer.commitFinish();
+		await finishBarrier(rendezvous, part.step, groups);
+		await sweepRun(run, trialDirectory);
+		return "completed";
+	} finally {
+		await part.closeModels();
+	}
+}
+
+function contextOf(
+	part: Part,
+	settings: Pick<BatchProcessSettings<unknown, unknown>, "distributed" | "hparams" | "profile">,
+): BatchProcessorContext {
+	const { trial, config, member } = part.run;
+	const info = {
+		trialId: trial.id,
+		trialRunId: member.trialRunId,
+		experimentId: trial.experimentId,
+		config,
+		hparams: { ...settings.hparams, ...trial.hparams },
+		latestCheckpoint: null,
+	};
+	return new BatchProcessorContext(part, { distributed: settings.distributed, info, profile: settings.profile });
+}
+
+/** Makes the process exit with the code for "can go on later", unless a launcher speaks for it. */
+function tellPreempted(): void {
+	if (process.env.MILLRACE_PARENT_PIPE === undefined) {
+		process.exitCode = preemptedExit;
+	}
+}
+
+const preemptedExit = 75;
+/** The exit code of a worker whose parent is gone. */
+const parentLost = 129;

@@ -1,0 +1,49 @@
+import { openStorage } from "../storage/open-storage.js";
+import type { BatchProcessSettings } from "./batch-process-options.js";
+import type { Dataset } from "./dataset.js";
+import type { JoinedRun } from "./join-run.js";
+import { type RecordSpan, type Shard, shard } from "./sharding.js";
+
+/** What a worker has to do in this run. */
+export interface Work {
+	/** This worker's share of what is left. */
+	readonly shard: Shard;
+	/** The index of the worker's first batch, and the number of steps that earlier runs have committed. */
+	readonly baseStep: number;
+	/** The trial's directory of output files. */
+	readonly trialDirectory: string;
+}
+
+/**
+ * Asks the server what is left of the data set.
+ *
+ * Throws `failed_precondition` if an earlier run of the trial was over other data, or another worker of this
+ * run has other options.
+ */
+export async function beginWork<T>(
+	run: JoinedRun,
+	dataset: Dataset<T>,
+	settings: Pick<BatchProcessSettings<T, unknown>, "batchSize" | "checkpointInterval" | "maxBatches" | "distributed">,
+): Promise<Work> {
+	const { batchSize, checkpointInterval, maxBatches } = settings;
+	const { rank, size } = settings.distributed;
+	if (rank === 0 && maxBatches * batchSize * size >= dataset.length + batchSize * size) {
+		const most = Math.ceil(Math.ceil(dataset.length / batchSize) / size);
+		console.warn(`millrace: maxBatches is ${maxBatches}, but a worker has ${most} batches at most; it is ignored`);
+	}
+	const begun = await run.connection.progress.beginProgress({
+		member: run.member,
+		plan: {
+			recordCount: BigInt(dataset.length),
+			dataVersion: dataset.version ?? "",
+			maxBatches: BigInt(maxBatches),
+		},
+		options: { batchSize, checkpointInterval },
+	});
+	const left: RecordSpan[] = begun.left.map(({ first, end }) => ({ first: Number(first), end: Number(end) }));
+	return {
+		shard: shard({ left, batchSize, rank, size }),
+		baseStep: begun.baseStep,
+		trialDirectory: openStorage(begun.storage).directory(begun.outputUuid),
+	};
+}

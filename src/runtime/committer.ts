@@ -1,0 +1,52 @@
+import type { BatchProcessor } from "./batch-processor.js";
+import type { Part } from "./part.js";
+import { mergeRanges, type RecordSpan } from "./sharding.js";
+
+/** Commits what a part has done: all of it, or nothing. */
+export class Committer {
+	readonly #part: Part;
+	readonly #processor: BatchProcessor<never>;
+	#done: RecordSpan[] = [];
+
+	constructor(part: Part, processor: BatchProcessor<never>) {
+		this.#part = part;
+		this.#processor = processor;
+	}
+
+	/** Adds the records of a batch to what the next commit covers. */
+	add(ranges: readonly RecordSpan[]): void {
+		this.#done.push(...ranges);
+	}
+
+	/** Lets the processor write what it holds, and commits all since the last commit. */
+	async commit(): Promise<void> {
+		await this.#processor.onCheckpointStart?.();
+		await this.#send(false);
+	}
+
+	/** Commits what onFinish has reported and written. */
+	async commitFinish(): Promise<void> {
+		this.#part.reducers.end();
+		await this.#send(true);
+	}
+
+	async #send(finish: boolean): Promise<void> {
+		const part = this.#part;
+		// What is reported from here on belongs to the commit after this one.
+		const commitNumber = part.nextCommit++;
+		await part.pending.settle();
+		const outputs = await part.outputs.collect(finish);
+		const { connection, member } = part.run;
+		await connection.progress.commit({
+			member,
+			part: part.number,
+			commitNumber,
+			step: part.step,
+			ranges: mergeRanges(this.#done).map(({ first, end }) => ({ first: BigInt(first), end: BigInt(end) })),
+			outputs,
+			partials: finish ? [] : part.reducers.takePartials(),
+			finish,
+		});
+		this.#done = [];
+	}
+}

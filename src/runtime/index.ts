@@ -1,0 +1,16 @@
+export type { ErrorCode } from "../errors.js";
+export { isMillraceError, MillraceError } from "../errors.js";
+export type { JsonObject, JsonValue } from "../sdk/json.js";
+export { type BatchProcessOutcome, type BatchProcessorClass, batchProcess } from "./batch-process.js";
+export type { BatchProcessOptions } from "./batch-process-options.js";
+export { type BatchInfo, BatchProcessor } from "./batch-processor.js";
+export type { DataLoaderOptions } from "./data-loader.js";
+export type { Dataset } from "./dataset.js";
+export { DistributedContext } from "./distributed/distributed-context.js";
+export type { WorkerPlace } from "./distributed/environment.js";
+export type { InferenceModel, ModelInput, PrepareModelOptions } from "./inference-model.js";
+export type { FunctionReducer, MetricReducer, ReducerFunction, WrapReducerOptions } from "./metric-reducer.js";
+export type { ModelSource } from "./model-source.js";
+export type { DatasetSource } from "./open-dataset.js";
+export type { BatchProcessorContext, RunInfo } from "./processor-context.js";
+export { type Tensor, type TensorType, type ToTensorOptions, tensor } from "./tensor.js";

@@ -1,0 +1,119 @@
+import { randomUUID } from "node:crypto";
+import { hostname } from "node:os";
+import { basename } from "node:path";
+import { create } from "@bufbuild/protobuf";
+import { MillraceError } from "../errors.js";
+import { type Member, MemberSchema, type Trial, TrialRunState } from "../gen/millrace/v1/trial_pb.js";
+import { attend, type RendezvousMember } from "../rendezvous/client.js";
+import { connect } from "../sdk/connect.js";
+import type { Connection } from "../sdk/connection.js";
+import { type JsonObject, toJsonObject } from "../sdk/json.js";
+import type { DistributedContext } from "./distributed/distributed-context.js";
+
+/** This worker as a member of a run in which all workers are there. */
+export interface JoinedRun {
+	readonly kind: "joined";
+	readonly connection: Connection;
+	readonly rendezvous: RendezvousMember;
+	/** What every write carries. */
+	readonly member: Member;
+	readonly trial: Trial;
+	/** The experiment's configuration. */
+	readonly config: JsonObject;
+}
+
+/** A trial whose work was done before. */
+export interface FinishedTrial {
+	readonly kind: "finished";
+	readonly trialId: number;
+	readonly trialRunId: number;
+}
+
+/**
+ * Finds the server and the trial, joins the trial's run, and waits until all workers are there. A single
+ * worker without a trial makes one.
+ *
+ * Throws `failed_precondition` if several workers have no trial, and what `attend` throws.
+ */
+export async function joinRun(options: {
+	distributed: DistributedContext;
+	server: string | undefined;
+	hparams: JsonObject;
+}): Promise<JoinedRun | FinishedTrial> {
+	const { distributed } = options;
+	const named = idFromEnvironment("MILLRACE_TRIAL_ID");
+	if (named === undefined && distributed.size > 1) {
+		throw new MillraceError(
+			"failed_precondition",
+			`there are ${distributed.size} workers but no trial that brings them together:` +
+				" start them with `millrace run CONFIG.yaml`, or set MILLRACE_TRIAL_ID to the id of a trial",
+		);
+	}
+	const connection = await connect({ server: options.server });
+	try {
+		const trialId = named ?? (await createOwnTrial(connection, options.hparams));
+		const join = {
+			trialId,
+			trialRunId: idFromEnvironment("MILLRACE_TRIAL_RUN_ID") ?? 0,
+			memberUuid: randomUUID(),
+			rank: distributed.rank,
+			worldSize: distributed.size,
+			localRank: distributed.localRank,
+			localWorldSize: distributed.localSize,
+			nodeRank: distributed.crossRank,
+			host: hostname(),
+			pid: process.pid,
+		};
+		const attendance = await attend(connection.channel, join);
+		if (attendance.kind === "ended") {
+			return finishedTrial(connection, trialId, attendance.ended);
+		}
+		const rendezvous = attendance.member;
+		distributed.bind(rendezvous);
+		const { memberUuid, rank } = join;
+		const member = create(MemberSchema, { trialId, trialRunId: rendezvous.trialRunId, rank, memberUuid });
+		const { trial } = await connection.trials.getTrial({ trialId });
+		const { experiment } = await connection.experiments.getExperiment({ experimentId: trial?.experimentId ?? 0 });
+		if (trial === undefined || experiment === undefined) {
+			throw new MillraceError("internal", `the server at ${connection.address} sent trial ${trialId} without its data`);
+		}
+		return { kind: "joined", connection, rendezvous, member, trial, config: (experiment.config ?? {}) as JsonObject };
+	} catch (error) {
+		connection.close();
+		throw error;
+	}
+}
+
+function finishedTrial(
+	connection: Connection,
+	trialId: number,
+	ended: { state: TrialRunState; reason: string; trialRunId: number },
+): FinishedTrial {
+	connection.close();
+	if (ended.state !== TrialRunState.COMPLETED) {
+		const verdict = TrialRunState[ended.state]?.toLowerCase();
+		throw new MillraceError("aborted", `run ${ended.trialRunId} of trial ${trialId} is ${verdict}: ${ended.reason}`);
+	}
+	return { kind: "finished", trialId, trialRunId: ended.trialRunId };
+}
+
+async function createOwnTrial(connection: Connection, hyperparameters: JsonObject): Promise<number> {
+	const script = basename(process.argv[1] ?? "batchProcess");
+	const hparams = toJsonObject(hyperparameters, "hparams");
+	const config = { name: script, entrypoint: script, max_restarts: 0, hyperparameters: hparams };
+	const { experiment } = await connection.experiments.createExperiment({ requestId: randomUUID(), config });
+	const experimentId = experiment?.id ?? 0;
+	const { trial } = await connection.trials.createTrial({ requestId: randomUUID(), experimentId, hparams });
+	return trial?.id ?? 0;
+}
+
+function idFromEnvironment(name: string): number | undefined {
+	const text = process.env[name];
+	if (text === undefined || text === "") {
+		return undefined;
+	}
+	if (!/^[1-9]\d{0,8}$/.test(text)) {
+		throw new MillraceError("invalid_argument", `${name} is "${text}"; it must be a whole number of at least 1`);
+	}
+	return Number(text);
+}

@@ -1,0 +1,99 @@
+import { type ChildProcess, spawn } from "node:child_process";
+import { createInterface } from "node:readline";
+import { fileURLToPath } from "node:url";
+import { nodeWithTsx } from "./node-with-tsx.js";
+
+/** One call of a recording worker, or its outcome. */
+export interface WorkerLine {
+	readonly call?: string;
+	readonly count?: number;
+	readonly rank?: number;
+	readonly run?: number;
+	readonly batchIdx?: number;
+	readonly indices?: number[];
+	readonly results?: Record<string, unknown>;
+	readonly outcome?: { status: string; trialId: number; trialRunId: number };
+}
+
+/** How a worker ended. */
+export interface WorkerEnd {
+	readonly code: number | null;
+	readonly signal: NodeJS.Signals | null;
+	readonly lines: WorkerLine[];
+	readonly stderr: string;
+}
+
+/** A worker process. */
+export interface Worker {
+	readonly process: ChildProcess;
+	/** Settles when the process has ended and all its output is read. */
+	readonly ended: Promise<WorkerEnd>;
+	/** Resolves with the first line that fits. */
+	line(fits: (line: WorkerLine) => boolean): Promise<WorkerLine>;
+}
+
+const recordingWorker = fileURLToPath(new URL("workers/recording-worker.ts", import.meta.url));
+
+/** Starts the recording worker once for each rank, as torchrun would on one node. */
+export function startWorkers(setup: {
+	readonly server: string;
+	readonly world: number;
+	readonly trialId?: number;
+	readonly options: object;
+	readonly environment?: Record<string, string>;
+}): Worker[] {
+	return Array.from({ length: setup.world }, (_, rank) =>
+		startWorker({
+			...process.env,
+			MILLRACE_SERVER: setup.server,
+			...(setup.trialId === undefined ? {} : { MILLRACE_TRIAL_ID: String(setup.trialId) }),
+			RANK: String(rank),
+			WORLD_SIZE: String(setup.world),
+			LOCAL_RANK: String(rank),
+			LOCAL_WORLD_SIZE: String(setup.world),
+			WORKER_OPTIONS: JSON.stringify(setup.options),
+			...setup.environment,
+		}),
+	);
+}
+
+function startWorker(env: NodeJS.ProcessEnv): Worker {
+	const [node, ...args] = nodeWithTsx;
+	const child = spawn(node, [...args, recordingWorker], { env, stdio: ["ignore", "pipe", "pipe"] });
+	const lines: WorkerLine[] = [];
+	const listeners = new Set<(line: WorkerLine) => void>();
+	createInterface(child.stdout).on("line", (text) => {
+		const line = JSON.parse(text) as WorkerLine;
+		lines.push(line);
+		for (const listener of listeners) {
+			listener(line);
+		}
+	});
+	let stderr = "";
+	child.stderr.on("data", (chunk) => {
+		stderr += chunk;
+	});
+	const ended = new Promise<WorkerEnd>((resolve) =>
+		child.once("close", (code, signal) => resolve({ code, signal, lines, stderr })),
+	);
+	return {
+		process: child,
+		ended,
+		line: (fits) =>
+			new Promise((resolve, reject) => {
+				const seen = lines.find(fits);
+				if (seen !== undefined) {
+					resolve(seen);
+					return;
+				}
+				const listener = (line: WorkerLine) => {
+					if (fits(line)) {
+						listeners.delete(listener);
+						resolve(line);
+					}
+				};
+				listeners.add(listener);
+				void ended.then(() => reject(new Error(`the worker ended before the line came: ${stderr}`)));
+			}),
+	};
+}

@@ -1,0 +1,106 @@
+// A worker whose every call is written to stdout, and that can be told to die. WORKER_OPTIONS is its JSON.
+import { appendFileSync } from "node:fs";
+import { join } from "node:path";
+import {
+	type BatchProcessOptions,
+	BatchProcessor,
+	type BatchProcessorContext,
+	batchProcess,
+	type MetricReducer,
+} from "../../../src/runtime/index.js";
+
+interface WorkerOptions extends Omit<BatchProcessOptions<number, number[]>, "dataLoader" | "distributed"> {
+	readonly records: number;
+	/** Where to SIGKILL itself: in the count-th call of this name, on this rank and in this run. */
+	readonly kill?: { readonly call: string; readonly count: number; readonly rank: number; readonly run: number };
+	/** Where to throw, likewise. */
+	readonly fail?: { readonly call: string; readonly count: number; readonly rank: number; readonly run: number };
+	/** Where to wait until stdin ends or the process is killed, likewise. */
+	readonly hang?: { readonly call: string; readonly count: number; readonly rank: number; readonly run: number };
+}
+
+const { records, kill, fail, hang, ...options } = JSON.parse(process.env.WORKER_OPTIONS ?? "{}") as WorkerOptions;
+
+/** Adds up whole numbers, so that the result does not depend on how the records were divided. */
+class Sum implements MetricReducer<number> {
+	#sum = 0;
+	add(value: number): void {
+		this.#sum += value;
+	}
+	reset(): void {
+		this.#sum = 0;
+	}
+	perSlotReduce(): number {
+		return this.#sum;
+	}
+	crossSlotReduce(perSlot: readonly number[]): number {
+		return perSlot.reduce((a, b) => a + b, 0);
+	}
+}
+
+class Recorder extends BatchProcessor<number[]> {
+	readonly #sum: Sum;
+	readonly #order: { update(value: number): void };
+	readonly #counts = new Map<string, number>();
+	#lines: string[] = [];
+
+	constructor(context: BatchProcessorContext) {
+		super(context);
+		this.#sum = context.wrapReducer(new Sum(), { name: "sum" });
+		const isOrdered = (values: readonly number[]) => values.every((value, i) => value === i);
+		this.#order = context.wrapReducer((values: readonly number[]) => (isOrdered(values) ? values.length : -1), {
+			name: "in_order",
+			group: "inference",
+		});
+	}
+
+	override async setup() {
+		await this.#called("setup");
+	}
+
+	override async processBatch(batch: number[], batchIdx: number, { indices }: { indices: readonly number[] }) {
+		await this.#called("processBatch", { batchIdx, indices });
+		for (const value of batch) {
+			this.#sum.add(value);
+			this.#order.update(value);
+			this.#lines.push(`${value}\n`);
+		}
+		this.context.reportMetrics("inference", { batch_sum: batch.reduce((a, b) => a + b, 0) });
+	}
+
+	override async onCheckpointStart() {
+		await this.#called("onCheckpointStart");
+		await this.context.uploadPath((directory) => appendFileSync(join(directory, "values.txt"), this.#lines.join("")));
+		this.#lines = [];
+	}
+
+	override async onFinish(results: object) {
+		await this.#called("onFinish", { results });
+	}
+
+	async #called(call: string, detail: object = {}): Promise<void> {
+		const count = (this.#counts.get(call) ?? 0) + 1;
+		this.#counts.set(call, count);
+		const { rank } = this.context.distributed;
+		const run = this.context.info.trialRunId;
+		process.stdout.write(`${JSON.stringify({ call, count, rank, run, ...detail })}\n`);
+		const isAt = (place: WorkerOptions["kill"]) =>
+			place?.call === call && place.count === count && place.rank === rank && place.run === run;
+		if (isAt(kill)) {
+			process.kill(process.pid, "SIGKILL");
+		}
+		if (isAt(fail)) {
+			throw new Error(`planted in ${call}`);
+		}
+		if (isAt(hang)) {
+			await new Promise(() => setInterval(() => {}, 1 << 30));
+		}
+	}
+}
+
+const outcome = await batchProcess(
+	Recorder,
+	Array.from({ length: records }, (_, i) => i),
+	options,
+);
+process.stdout.write(`${JSON.stringify({ outcome })}\n`);
