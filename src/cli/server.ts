@@ -1,6 +1,66 @@
-import type { Command } from "commander";
+import { type Command, InvalidArgumentError, Option } from "commander";
+import { dataDirectory } from "../data-directory.js";
+import { signalExitCode } from "../launcher/exit-codes.js";
+import { version } from "../version.js";
+import { onStopSignals } from "./stop-signals.js";
+import { untilUnused } from "./unused-server.js";
 
-/** Adds `millrace trial`. */
+interface ServerFlags {
+	host: string;
+	port: number;
+	data?: string;
+	insecure?: boolean;
+	embedded?: boolean;
+}
+
+/** Adds `millrace server`. */
 export function addServerCommand(program: Command): void {
-	program.command("server").description("Operate on trials.");
+	program
+		.command("server")
+		.summary("serve a data directory")
+		.description("Serve a data directory until SIGTERM or SIGINT.")
+		.option("--host <host>", "the address to listen on", "127.0.0.1")
+		.option("--port <port>", "the port to listen on; 0 takes a free one", port, 8090)
+		.option("--data <directory>", "the data directory (default: MILLRACE_DATA, else .millrace)")
+		.option("--insecure", "listen on a host that is not loopback, though everyone who reaches it may do everything")
+		.addOption(new Option("--embedded", "serve on a free port until nobody is connected any more").hideHelp())
+		.action(serve);
+}
+
+async function serve(flags: ServerFlags): Promise<void> {
+	const isEmbedded = flags.embedded ?? false;
+	const stopSignals = onStopSignals();
+	const { startServer } = await import("../server/index.js");
+	const directory = dataDirectory(flags.data);
+	const server = await startServer({
+		host: flags.host,
+		port: isEmbedded ? 0 : flags.port,
+		dataDirectory: directory,
+		insecure: flags.insecure ?? false,
+	});
+	// Whoever started an embedded server reads this line and then closes the pipe.
+	process.stdout.write(`millrace server ${version} serving at ${server.address}, data in ${directory}\n`);
+	const signalled = new Promise<void>((resolve) => {
+		let isStopping = false;
+		stopSignals.deliver((signal) => {
+			if (isStopping) {
+				process.exit(signalExitCode(signal));
+			}
+			// An embedded server is there for all who are connected: neither Ctrl-C nor a closed terminal of one ends it.
+			if (!isEmbedded || signal === "SIGTERM") {
+				isStopping = true;
+				resolve();
+			}
+		});
+	});
+	await Promise.race(isEmbedded ? [signalled, untilUnused((listen) => server.onConnectionCount(listen))] : [signalled]);
+	await server.close();
+}
+
+function port(text: string): number {
+	const value = Number(text);
+	if (!/^\d{1,5}$/.test(text) || value > 65_535) {
+		throw new InvalidArgumentError("Give a number from 0 to 65535.");
+	}
+	return value;
 }

@@ -36,9 +36,10 @@ export class RpcServer {
 		this.#grpc.addService(grpcDefinition(service), grpcImplementation(service, handlers, this.#log));
 	}
 
-	/** Calls `listener` with the number of open connections whenever it changes. */
+	/** Calls `listener` with the number of open connections, now and whenever it changes. */
 	onConnectionCount(listener: (count: number) => void): void {
 		this.#onConnectionCount = listener;
+		listener(this.#sockets.size);
 	}
 
 	/**
