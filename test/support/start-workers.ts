@@ -39,8 +39,8 @@ export function startWorkers(setup: {
 	readonly server: string;
 	readonly world: number;
 	readonly trialId?: number;
-	readonly options: object;
-	readonly environment?: Record<string, string>;
+	/** The WORKER_OPTIONS of all workers, or of each rank. */
+	readonly options: object | ((rank: number) => object);
 }): Worker[] {
 	return Array.from({ length: setup.world }, (_, rank) =>
 		startWorker({
@@ -51,8 +51,7 @@ export function startWorkers(setup: {
 			WORLD_SIZE: String(setup.world),
 			LOCAL_RANK: String(rank),
 			LOCAL_WORLD_SIZE: String(setup.world),
-			WORKER_OPTIONS: JSON.stringify(setup.options),
-			...setup.environment,
+			WORKER_OPTIONS: JSON.stringify(typeof setup.options === "function" ? setup.options(rank) : setup.options),
 		}),
 	);
 }

@@ -1,5 +1,5 @@
 // A worker whose every call is written to stdout, and that can be told to die. WORKER_OPTIONS is its JSON.
-import { appendFileSync } from "node:fs";
+import { appendFileSync, existsSync } from "node:fs";
 import { join } from "node:path";
 import {
 	type BatchProcessOptions,
@@ -8,18 +8,27 @@ import {
 	batchProcess,
 	type MetricReducer,
 } from "../../../src/runtime/index.js";
+import { waitUntil } from "../wait-until.js";
+
+/** The count-th call of this name, on this rank and in this run. */
+interface Place {
+	readonly call: string;
+	readonly count: number;
+	readonly rank: number;
+	readonly run: number;
+}
 
 interface WorkerOptions extends Omit<BatchProcessOptions<number, number[]>, "dataLoader" | "distributed"> {
 	readonly records: number;
-	/** Where to SIGKILL itself: in the count-th call of this name, on this rank and in this run. */
-	readonly kill?: { readonly call: string; readonly count: number; readonly rank: number; readonly run: number };
-	/** Where to throw, likewise. */
-	readonly fail?: { readonly call: string; readonly count: number; readonly rank: number; readonly run: number };
-	/** Where to wait until stdin ends or the process is killed, likewise. */
-	readonly hang?: { readonly call: string; readonly count: number; readonly rank: number; readonly run: number };
+	/** Where to SIGKILL itself. */
+	readonly kill?: Place;
+	/** Where to throw. */
+	readonly fail?: Place;
+	/** Where to wait until the file exists. */
+	readonly hold?: Place & { readonly file: string };
 }
 
-const { records, kill, fail, hang, ...options } = JSON.parse(process.env.WORKER_OPTIONS ?? "{}") as WorkerOptions;
+const { records, kill, fail, hold, ...options } = JSON.parse(process.env.WORKER_OPTIONS ?? "{}") as WorkerOptions;
 
 /** Adds up whole numbers, so that the result does not depend on how the records were divided. */
 class Sum implements MetricReducer<number> {
@@ -84,7 +93,7 @@ class Recorder extends BatchProcessor<number[]> {
 		const { rank } = this.context.distributed;
 		const run = this.context.info.trialRunId;
 		process.stdout.write(`${JSON.stringify({ call, count, rank, run, ...detail })}\n`);
-		const isAt = (place: WorkerOptions["kill"]) =>
+		const isAt = (place: Place | undefined) =>
 			place?.call === call && place.count === count && place.rank === rank && place.run === run;
 		if (isAt(kill)) {
 			process.kill(process.pid, "SIGKILL");
@@ -92,8 +101,8 @@ class Recorder extends BatchProcessor<number[]> {
 		if (isAt(fail)) {
 			throw new Error(`planted in ${call}`);
 		}
-		if (isAt(hang)) {
-			await new Promise(() => setInterval(() => {}, 1 << 30));
+		if (isAt(hold)) {
+			await waitUntil(`the file ${hold?.file}`, () => existsSync(hold?.file ?? ""));
 		}
 	}
 }
