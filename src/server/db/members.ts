@@ -1,7 +1,7 @@
 import { MillraceError } from "../../errors.js";
 import type { JoinRequest } from "../../gen/millrace/v1/rendezvous_pb.js";
 import type { Member } from "../../gen/millrace/v1/trial_pb.js";
-import type { Transaction } from "./database.js";
+import type { Reader, Transaction } from "./database.js";
 import { getRunRow, isOpen, type TrialRunRow } from "./trial-runs.js";
 
 /** Records that a member is there. One that was gone and comes back is a member again. */
@@ -56,12 +56,12 @@ export async function removeMember(tx: Transaction, member: Member): Promise<voi
  *
  * Throws `failed_precondition` if the run is closed, or the member is not, or no longer, one of it.
  */
-export async function assertMember(tx: Transaction, member: Member): Promise<TrialRunRow> {
-	const run = await getRunRow(tx, member.trialId, member.trialRunId);
+export async function assertMember(db: Reader, member: Member): Promise<TrialRunRow> {
+	const run = await getRunRow(db, member.trialId, member.trialRunId);
 	if (!isOpen(run)) {
 		throw new MillraceError("failed_precondition", closedRunText(member.trialId, run));
 	}
-	const row = await tx.get<{ gone_time: number | null }>(
+	const row = await db.get<{ gone_time: number | null }>(
 		"SELECT gone_time FROM members WHERE trial_id = ? AND trial_run_id = ? AND rank = ? AND member_uuid = ?",
 		member.trialId,
 		member.trialRunId,

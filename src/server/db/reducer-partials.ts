@@ -1,0 +1,82 @@
+import type { MessageInitShape } from "@bufbuild/protobuf";
+import type { ReducerPartial, StoredPartialSchema } from "../../gen/millrace/v1/progress_pb.js";
+import type { Member } from "../../gen/millrace/v1/trial_pb.js";
+import type { Database, Transaction } from "./database.js";
+
+/** The rows of one message, and about the most bytes of JSON text in it. */
+const pageSize = 500;
+const pageBytes = 8 * 1024 * 1024;
+
+/** Records what a worker's reducers gathered: the value of a MetricReducer replaces its part's last one. */
+export async function recordPartials(
+	tx: Transaction,
+	member: Member,
+	part: number,
+	partials: readonly ReducerPartial[],
+): Promise<void> {
+	const rows = partials.flatMap(({ reducer, value }): [string, number, string][] => {
+		switch (value.case) {
+			case "slotJson":
+				return [[reducer, -1, value.value]];
+			case "recordValues":
+				return value.value.batches.map((batch) => [reducer, Number(batch.firstRecord), batch.valuesJson]);
+			default:
+				return [];
+		}
+	});
+	if (rows.length > 0) {
+		await tx.run(
+			`INSERT INTO reducer_partials (trial_id, reducer, first_record, trial_run_id, rank, part, value)
+			SELECT ?, value ->> 0, value ->> 1, ?, ?, ?, value ->> 2 FROM json_each(?) WHERE true
+			ON CONFLICT DO UPDATE SET value = excluded.value`,
+			member.trialId,
+			member.trialRunId,
+			member.rank,
+			part,
+			JSON.stringify(rows),
+		);
+	}
+}
+
+/** Reads the partials of all runs of a trial in pages, ordered by reducer, first record, run, rank and part. */
+export async function* partialPages(
+	db: Database,
+	trialId: number,
+): AsyncGenerator<MessageInitShape<typeof StoredPartialSchema>[]> {
+	let after: [string, number, number, number, number] = ["", -2, 0, 0, 0];
+	for (;;) {
+		const rows = await db.all<{
+			reducer: string;
+			first_record: number;
+			trial_run_id: number;
+			rank: number;
+			part: number;
+			value: string;
+		}>(
+			// A page ends where its values reach the most bytes; its first row is always part of it.
+			`SELECT reducer, first_record, trial_run_id, rank, part, value FROM (
+				SELECT *, sum(length(value)) OVER (ORDER BY reducer, first_record, trial_run_id, rank, part) - length(value) AS before
+				FROM (
+					SELECT * FROM reducer_partials
+					WHERE trial_id = ? AND (reducer, first_record, trial_run_id, rank, part) > (?, ?, ?, ?, ?)
+					ORDER BY reducer, first_record, trial_run_id, rank, part LIMIT ${pageSize}
+				)
+			) WHERE before < ${pageBytes} ORDER BY reducer, first_record, trial_run_id, rank, part`,
+			trialId,
+			...after,
+		);
+		const end = rows.at(-1);
+		if (end === undefined) {
+			return;
+		}
+		yield rows.map((row) => ({
+			reducer: row.reducer,
+			trialRunId: row.trial_run_id,
+			rank: row.rank,
+			part: row.part,
+			valueJson: row.value,
+			...(row.first_record >= 0 && { firstRecord: BigInt(row.first_record) }),
+		}));
+		after = [end.reducer, end.first_record, end.trial_run_id, end.rank, end.part];
+	}
+}

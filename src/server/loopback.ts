@@ -1,0 +1,27 @@
+import { MillraceError } from "../errors.js";
+
+/** Tells whether a host can be reached from its own machine only. */
+export function isLoopback(host: string): boolean {
+	return host === "localhost" || host === "::1" || /^127(\.\d{1,3}){3}$/.test(host);
+}
+
+/**
+ * Refuses to serve other machines by accident.
+ *
+ * Throws `invalid_argument` if the host is not loopback and the caller has not said that it is meant.
+ */
+export function assertSafeHost(host: string, insecure: boolean): void {
+	if (!insecure && !isLoopback(host)) {
+		throw new MillraceError(
+			"invalid_argument",
+			`host is ${JSON.stringify(host)}, which other machines can reach, and this server has no accounts; ` +
+				"bind it to 127.0.0.1, or pass --insecure (insecure: true) if everyone on that network may use it",
+		);
+	}
+}
+
+/** Returns where a server that is bound to a host can be reached from its own machine, as `host:port`. */
+export function localAddress(host: string, port: number): string {
+	const reachable = host === "0.0.0.0" || host === "::" || host === "" ? "127.0.0.1" : host;
+	return reachable.includes(":") ? `[${reachable}]:${port}` : `${reachable}:${port}`;
+}

@@ -1,0 +1,147 @@
+import { mkdirSync } from "node:fs";
+import { hostname } from "node:os";
+import { join } from "node:path";
+import { create } from "@bufbuild/protobuf";
+import { dataDirectory, removeServerAddress, writeServerAddress } from "../data-directory.js";
+import { CheckpointService } from "../gen/millrace/v1/checkpoint_service_pb.js";
+import { ExperimentService } from "../gen/millrace/v1/experiment_service_pb.js";
+import { MetricService } from "../gen/millrace/v1/metric_service_pb.js";
+import { ModelService } from "../gen/millrace/v1/model_service_pb.js";
+import { ProgressService } from "../gen/millrace/v1/progress_service_pb.js";
+import { RendezvousService } from "../gen/millrace/v1/rendezvous_service_pb.js";
+import { GetServerInfoResponseSchema, ServerService } from "../gen/millrace/v1/server_service_pb.js";
+import { TrialService } from "../gen/millrace/v1/trial_service_pb.js";
+import { createRendezvousService, type Rendezvous } from "../rendezvous/service.js";
+import { RpcServer } from "../rpc/server.js";
+import type { ErrorLog } from "../rpc/status.js";
+import { version } from "../version.js";
+import { clusterId } from "./db/cluster.js";
+import { Database } from "./db/database.js";
+import { lockDirectory } from "./db/lock.js";
+import { migrate } from "./db/migrate.js";
+import { createRunLedger } from "./db/run-ledger.js";
+import { assertSafeHost, localAddress } from "./loopback.js";
+import { createCheckpointService } from "./services/checkpoint.js";
+import { createExperimentService } from "./services/experiment.js";
+import { createMetricService } from "./services/metric.js";
+import { createModelService } from "./services/model.js";
+import { createProgressService } from "./services/progress.js";
+import { createServerService } from "./services/server.js";
+import type { ServiceContext } from "./services/service-context.js";
+import { createTrialService } from "./services/trial.js";
+import { directoryStorageAt } from "./storage-config.js";
+
+/** How to start a server. */
+export interface ServerOptions {
+	/** The directory of everything that it remembers. Default: MILLRACE_DATA, else `.millrace` in the working directory. */
+	readonly dataDirectory?: string | undefined;
+	/** The address to bind. Default "127.0.0.1". */
+	readonly host?: string | undefined;
+	/** The port; 0 takes a free one. Default 8090. */
+	readonly port?: number | undefined;
+	/** Permits a host that other machines can reach. Default false. */
+	readonly insecure?: boolean | undefined;
+	/** Receives what goes wrong inside. Default: standard error. */
+	readonly log?: ErrorLog | undefined;
+}
+
+/** A server that serves. */
+export interface RunningServer {
+	/** Where this machine reaches it, as `host:port`. */
+	readonly address: string;
+	/** The data directory, as an absolute path. */
+	readonly dataDirectory: string;
+	/** The number of open connections. */
+	readonly connectionCount: number;
+	/** Calls `listener` with the number of open connections whenever it changes. */
+	onConnectionCount(listener: (count: number) => void): void;
+	/** Stops: calls in flight end, and the data directory is free for another server. */
+	close(): Promise<void>;
+}
+
+/**
+ * Starts the server of a data directory.
+ *
+ * Throws `already_exists` if the directory has a server or the port is in use, `invalid_argument` if the
+ * host may not or cannot be bound, `failed_precondition` if the package sqlite3 is missing, the directory is
+ * on a network file system, or its database is newer than this program.
+ */
+export async function startServer(options: ServerOptions = {}): Promise<RunningServer> {
+	const { host = "127.0.0.1", port = 8090, insecure = false, log = logToStandardError } = options;
+	assertSafeHost(host, insecure);
+	const directory = dataDirectory(options.dataDirectory);
+	const undo: (() => unknown)[] = [];
+	const release = async () => {
+		for (const step of undo.splice(0).reverse()) {
+			await step();
+		}
+	};
+	try {
+		const lock = await lockDirectory(directory);
+		undo.push(() => lock.release());
+		// Before the lock is released, or it would be the next server's address.
+		undo.push(() => removeServerAddress(directory));
+		const db = await Database.open(directory);
+		undo.push(() => db.close());
+		await migrate(db);
+		const rpc = new RpcServer(log);
+		const rendezvous = await addServices(rpc, db, directory, log);
+		let connectionCount = 0;
+		let onConnectionCount: (count: number) => void = () => {};
+		rpc.onConnectionCount((count) => {
+			connectionCount = count;
+			onConnectionCount(count);
+		});
+		const address = localAddress(host, await rpc.listen(host, port));
+		undo.push(async () => {
+			rendezvous.close();
+			await rpc.close();
+		});
+		writeServerAddress(directory, { address, pid: process.pid, host: hostname(), version });
+		let closed: Promise<void> | undefined;
+		return {
+			address,
+			dataDirectory: directory,
+			get connectionCount() {
+				return connectionCount;
+			},
+			onConnectionCount(listener) {
+				onConnectionCount = listener;
+			},
+			close() {
+				closed ??= release();
+				return closed;
+			},
+		};
+	} catch (error) {
+		await release();
+		throw error;
+	}
+}
+
+async function addServices(rpc: RpcServer, db: Database, directory: string, log: ErrorLog): Promise<Rendezvous> {
+	const storagePath = join(directory, "storage");
+	mkdirSync(storagePath, { recursive: true });
+	const defaultStorage = directoryStorageAt(storagePath);
+	const rendezvous = createRendezvousService({ ledger: createRunLedger(db), log });
+	const context: ServiceContext = { db, defaultStorage, runClosed: rendezvous.runClosed };
+	const info = create(GetServerInfoResponseSchema, {
+		version,
+		clusterId: await clusterId(db),
+		dataDirectory: directory,
+		defaultStorage,
+	});
+	rpc.add(ExperimentService, createExperimentService(context));
+	rpc.add(TrialService, createTrialService(context));
+	rpc.add(CheckpointService, createCheckpointService(context));
+	rpc.add(ModelService, createModelService(context));
+	rpc.add(MetricService, createMetricService(context));
+	rpc.add(ProgressService, createProgressService(context));
+	rpc.add(RendezvousService, rendezvous.handlers);
+	rpc.add(ServerService, createServerService(info));
+	return rendezvous;
+}
+
+function logToStandardError(message: string, error: unknown): void {
+	console.error(`millrace server: ${message}:`, error);
+}

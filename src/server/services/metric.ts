@@ -1,0 +1,138 @@
+import { timestampMs } from "@bufbuild/protobuf/wkt";
+import { isMillraceError, MillraceError } from "../../errors.js";
+import type { NewMetricReport } from "../../gen/millrace/v1/metric_pb.js";
+import type { MetricService } from "../../gen/millrace/v1/metric_service_pb.js";
+import type { ServiceHandlers } from "../../rpc/handler.js";
+import { metricPages } from "../db/metric-pages.js";
+import type { Metrics } from "../db/metric-reports.js";
+import { MetricWriter, type WellFormedReport } from "../db/metric-writer.js";
+import { trialsOfCheckpoint, trialsOfModelVersion } from "../db/trial-sources.js";
+import { getTrialRow } from "../db/trials.js";
+import { assertMetricGroup } from "../metric-group.js";
+import { assertId, assertNotNegative, assertText, checkedMember, checkedUuid, parseJson } from "../request-checks.js";
+import type { ServiceContext } from "./service-context.js";
+
+/** The most reports of one call. */
+const largestCall = 10_000;
+
+/** Stores and reads metric reports. */
+export function createMetricService({ db }: ServiceContext): ServiceHandlers<typeof MetricService> {
+	const writer = new MetricWriter(db);
+	return {
+		async reportMetrics({ clientId, sequence, reports }) {
+			assertText("client_id", clientId);
+			if (clientId.length > 128) {
+				throw new MillraceError(
+					"invalid_argument",
+					`client_id has ${clientId.length} characters; at most 128 are allowed`,
+				);
+			}
+			if (sequence < 1 || sequence > Number.MAX_SAFE_INTEGER) {
+				throw new MillraceError("invalid_argument", `sequence is ${sequence}; calls count from 1`);
+			}
+			if (reports.length > largestCall) {
+				throw new MillraceError(
+					"invalid_argument",
+					`reports has ${reports.length} reports; send at most ${largestCall} in a call`,
+				);
+			}
+			return writer.report({ clientId, sequence: Number(sequence), reports: reports.map(checkedReport) });
+		},
+
+		async *streamTrialMetrics({ trialIds, group }) {
+			if (trialIds.length === 0) {
+				throw new MillraceError("invalid_argument", "trial_ids is empty; must specify at least one trial id");
+			}
+			for (const trialId of trialIds) {
+				assertId("trial_ids", trialId);
+				await getTrialRow(db, trialId);
+			}
+			yield* messages(metricPages(db, trialIds, group));
+		},
+
+		async *streamCheckpointMetrics({ checkpointUuid, group }) {
+			const trialIds = await trialsOfCheckpoint(db, checkedUuid("checkpoint_uuid", checkpointUuid));
+			yield* messages(metricPages(db, trialIds, group));
+		},
+
+		async *streamModelVersionMetrics({ model, version, group }) {
+			assertText("model", model);
+			assertId("version", version);
+			yield* messages(metricPages(db, await trialsOfModelVersion(db, model, version), group));
+		},
+	};
+}
+
+async function* messages<Page>(pages: AsyncIterable<Page>): AsyncGenerator<{ reports: Page }> {
+	for await (const reports of pages) {
+		yield { reports };
+	}
+}
+
+/** Checks a report's form. What is wrong with it becomes its status and harms no other report. */
+function checkedReport(report: NewMetricReport): WellFormedReport | MillraceError {
+	try {
+		return wellFormed(report);
+	} catch (error) {
+		if (isMillraceError(error)) {
+			return error;
+		}
+		throw error;
+	}
+}
+
+function wellFormed(report: NewMetricReport): WellFormedReport {
+	assertId("trial_id", report.trialId);
+	assertId("trial_run_id", report.trialRunId);
+	assertMetricGroup(report.group);
+	if (report.stepsCompleted !== undefined) {
+		assertNotNegative("steps_completed", report.stepsCompleted);
+	}
+	if (report.rank !== undefined) {
+		assertNotNegative("rank", report.rank);
+	}
+	const metrics = parseJson("metrics_json", report.metricsJson, "object") as Metrics;
+	assertEpochs(metrics);
+	if (report.batchMetricsJson !== "") {
+		parseJson("batch_metrics_json", report.batchMetricsJson, "array");
+	}
+	const pending = report.pendingCommit;
+	const member = pending && checkedMember("pending_commit.member", pending.member);
+	if (pending !== undefined && member !== undefined) {
+		assertNotNegative("pending_commit.part", pending.part);
+		assertId("pending_commit.commit_number", pending.commitNumber);
+		if (member.trialId !== report.trialId || member.trialRunId !== report.trialRunId) {
+			throw new MillraceError(
+				"invalid_argument",
+				`pending_commit.member is of run ${member.trialRunId} of trial ${member.trialId}, but the report of ` +
+					`run ${report.trialRunId} of trial ${report.trialId}; they must be the same`,
+			);
+		}
+	}
+	return {
+		trialId: report.trialId,
+		trialRunId: report.trialRunId,
+		rank: member?.rank ?? report.rank ?? -1,
+		part: pending?.part ?? -1,
+		commitNumber: pending?.commitNumber ?? 0,
+		group: report.group,
+		stepsCompleted: report.stepsCompleted,
+		endTime: report.reportTime && Math.floor(timestampMs(report.reportTime)),
+		metricsJson: report.metricsJson,
+		metrics,
+		batchMetricsJson: report.batchMetricsJson,
+		member,
+	};
+}
+
+/** Determined sorts and plots by these two names, so they hold nothing but numbers. */
+function assertEpochs(metrics: Metrics): void {
+	for (const name of ["epoch", "epochs"]) {
+		if (Object.hasOwn(metrics, name) && metrics[name] !== null && typeof metrics[name] !== "number") {
+			throw new MillraceError(
+				"invalid_argument",
+				`cannot add metric with non numeric '${name}' value got ${JSON.stringify(metrics[name])}`,
+			);
+		}
+	}
+}

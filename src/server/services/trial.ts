@@ -1,0 +1,167 @@
+import { create } from "@bufbuild/protobuf";
+import { MillraceError } from "../../errors.js";
+import {
+	type Trial,
+	type TrialRun,
+	TrialRunDecision,
+	TrialRunState,
+	TrialSourceInfoType,
+	TrialState,
+} from "../../gen/millrace/v1/trial_pb.js";
+import {
+	CreateTrialResponseSchema,
+	type ReportTrialSourceInfoRequest,
+	StartTrialRunResponseSchema,
+	type TrialService,
+} from "../../gen/millrace/v1/trial_service_pb.js";
+import type { ServiceHandlers } from "../../rpc/handler.js";
+import { listOutputs } from "../db/output-files.js";
+import { once } from "../db/request-ids.js";
+import { activateTrial, killTrial, pauseTrial } from "../db/trial-control.js";
+import { closeRun, getRunRow, isOpen, startRun, toTrialRun } from "../db/trial-runs.js";
+import { linkTrialSource, type TrialSource } from "../db/trial-sources.js";
+import { createTrial, getTrial, getTrialRow, listTrials } from "../db/trials.js";
+import { parsePage } from "../page-token.js";
+import { assertId, assertNotNegative, assertRequestId, assertText, checkedUuid } from "../request-checks.js";
+import type { ServiceContext } from "./service-context.js";
+
+/** Operates on trials and their runs. */
+export function createTrialService({ db, runClosed }: ServiceContext): ServiceHandlers<typeof TrialService> {
+	return {
+		async createTrial({ requestId, experimentId, hparams, maxRestarts }) {
+			assertRequestId(requestId);
+			assertId("experiment_id", experimentId);
+			assertNotNegative("max_restarts", maxRestarts);
+			return db.write((tx) =>
+				once(tx, requestId, CreateTrialResponseSchema, async () =>
+					create(CreateTrialResponseSchema, { trial: await createTrial(tx, { experimentId, hparams, maxRestarts }) }),
+				),
+			);
+		},
+
+		async getTrial({ trialId }) {
+			assertId("trial_id", trialId);
+			return { trial: await getTrial(db, trialId) };
+		},
+
+		async listTrials(request) {
+			assertNotNegative("experiment_id", request.experimentId);
+			const page = parsePage(`trials of ${request.experimentId}`, request);
+			const before = Number(page.after ?? Number.MAX_SAFE_INTEGER);
+			const found = await listTrials(db, request.experimentId, before, page.size + 1);
+			const trials = found.slice(0, page.size);
+			return { trials, nextPageToken: page.next(found.length, () => trials.at(-1)?.id ?? 0) };
+		},
+
+		async startTrialRun({ requestId, trialId, worldSize, ownerHost }) {
+			assertRequestId(requestId);
+			assertId("trial_id", trialId);
+			assertNotNegative("world_size", worldSize);
+			return db.write((tx) =>
+				once(tx, requestId, StartTrialRunResponseSchema, async () => {
+					const run = await startRun(tx, await getTrialRow(tx, trialId), { worldSize, ownerHost });
+					return create(StartTrialRunResponseSchema, { trialRun: toTrialRun(run) });
+				}),
+			);
+		},
+
+		async getTrialRun({ trialId, trialRunId }) {
+			assertId("trial_id", trialId);
+			assertId("trial_run_id", trialRunId);
+			return { trialRun: toTrialRun(await getRunRow(db, trialId, trialRunId)) };
+		},
+
+		async endTrialRun({ trialId, trialRunId, state, reason }) {
+			assertId("trial_id", trialId);
+			assertId("trial_run_id", trialRunId);
+			if (state !== TrialRunState.COMPLETED && state !== TrialRunState.FAILED && state !== TrialRunState.KILLED) {
+				throw new MillraceError(
+					"invalid_argument",
+					`state is ${TrialRunState[state] ?? state}; it must be COMPLETED, FAILED or KILLED`,
+				);
+			}
+			const ended = await db.write(async (tx) => {
+				const before = await getRunRow(tx, trialId, trialRunId);
+				if (isOpen(before) && state === TrialRunState.COMPLETED && before.world_size > 0) {
+					throw new MillraceError(
+						"failed_precondition",
+						`run ${trialRunId} of trial ${trialId} has workers, who complete it themselves; report FAILED or KILLED`,
+					);
+				}
+				const trialRun = toTrialRun(await closeRun(tx, trialId, trialRunId, state, reason));
+				return { trialRun, trial: await getTrial(tx, trialId), wasOpen: isOpen(before) };
+			});
+			const { trialRun, trial } = ended;
+			if (ended.wasOpen) {
+				runClosed(trialId, trialRunId, trialRun.state, trialRun.reason);
+			}
+			return { decision: decide(trialRun, trial), trialRun, trial };
+		},
+
+		async pauseTrial({ trialId }) {
+			assertId("trial_id", trialId);
+			return { trial: await db.write((tx) => pauseTrial(tx, trialId)) };
+		},
+
+		async activateTrial({ trialId }) {
+			assertId("trial_id", trialId);
+			return { trial: await db.write((tx) => activateTrial(tx, trialId)) };
+		},
+
+		async killTrial({ trialId }) {
+			assertId("trial_id", trialId);
+			const reason = "a user killed the trial";
+			const { trial, closedRunId } = await db.write((tx) => killTrial(tx, trialId, reason));
+			if (closedRunId > 0) {
+				runClosed(trialId, closedRunId, TrialRunState.KILLED, reason);
+			}
+			return { trial };
+		},
+
+		async reportTrialSourceInfo(request) {
+			assertId("trial_id", request.trialId);
+			const source = sourceOf(request);
+			const type = request.type || TrialSourceInfoType.INFERENCE;
+			if (TrialSourceInfoType[type] === undefined) {
+				throw new MillraceError("invalid_argument", `type is ${type}; it must be INFERENCE or FINE_TUNING`);
+			}
+			return { checkpointUuid: await db.write((tx) => linkTrialSource(tx, request.trialId, type, source)) };
+		},
+
+		async listTrialOutputs(request) {
+			assertId("trial_id", request.trialId);
+			await getTrialRow(db, request.trialId);
+			const page = parsePage(`outputs of ${request.trialId}`, request);
+			const found = await listOutputs(db, request.trialId, String(page.after ?? ""), page.size + 1);
+			const outputs = found.slice(0, page.size);
+			return { outputs, nextPageToken: page.next(found.length, () => outputs.at(-1)?.file?.path ?? "") };
+		},
+	};
+}
+
+/** Says what the owner of a trial does after one of its runs: what the verdict and the trial's state imply. */
+function decide(run: TrialRun, trial: Trial): TrialRunDecision {
+	switch (run.state) {
+		case TrialRunState.COMPLETED:
+			return TrialRunDecision.DONE;
+		case TrialRunState.PREEMPTED:
+			return TrialRunDecision.PREEMPTED;
+		case TrialRunState.KILLED:
+			return TrialRunDecision.KILLED;
+		default:
+			return trial.state === TrialState.ACTIVE ? TrialRunDecision.RESTART : TrialRunDecision.FAILED;
+	}
+}
+
+function sourceOf({ source }: ReportTrialSourceInfoRequest): TrialSource {
+	switch (source.case) {
+		case "checkpointUuid":
+			return { checkpointUuid: checkedUuid("checkpoint_uuid", source.value) };
+		case "modelVersion":
+			assertText("model_version.model", source.value.model);
+			assertId("model_version.version", source.value.version);
+			return source.value;
+		default:
+			throw new MillraceError("invalid_argument", "source is missing; give a checkpoint_uuid or a model_version");
+	}
+}
