@@ -1,5 +1,4 @@
 import { type Command, InvalidArgumentError, Option } from "commander";
-import { dataDirectory } from "../data-directory.js";
 import { signalExitCode } from "../launcher/exit-codes.js";
 import { version } from "../version.js";
 import { onStopSignals } from "./stop-signals.js";
@@ -31,15 +30,14 @@ async function serve(flags: ServerFlags): Promise<void> {
 	const isEmbedded = flags.embedded ?? false;
 	const stopSignals = onStopSignals();
 	const { startServer } = await import("../server/index.js");
-	const directory = dataDirectory(flags.data);
 	const server = await startServer({
 		host: flags.host,
 		port: isEmbedded ? 0 : flags.port,
-		dataDirectory: directory,
+		dataDirectory: flags.data,
 		insecure: flags.insecure ?? false,
 	});
 	// Whoever started an embedded server reads this line and then closes the pipe.
-	process.stdout.write(`millrace server ${version} serving at ${server.address}, data in ${directory}\n`);
+	process.stdout.write(`millrace server ${version} serving at ${server.address}, data in ${server.dataDirectory}\n`);
 	const signalled = new Promise<void>((resolve) => {
 		let isStopping = false;
 		stopSignals.deliver((signal) => {
@@ -53,7 +51,11 @@ async function serve(flags: ServerFlags): Promise<void> {
 			}
 		});
 	});
-	await Promise.race(isEmbedded ? [signalled, untilUnused((listen) => server.onConnectionCount(listen))] : [signalled]);
+	const unused = (listen: (count: number) => void) => {
+		server.onConnectionCount(listen);
+		listen(server.connectionCount);
+	};
+	await Promise.race(isEmbedded ? [signalled, untilUnused(unused)] : [signalled]);
 	await server.close();
 }
 
