@@ -1,0 +1,181 @@
+import assert from "node:assert/strict";
+import { appendFileSync, existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { describe, it } from "node:test";
+import { TrialSourceInfoType } from "../../src/gen/millrace/v1/trial_pb.js";
+import { openStorage } from "../../src/storage/open-storage.js";
+import { writeTree } from "../storage/storage-manager-suite.js";
+import { seedTrial } from "../support/seed-trial.js";
+import { tempDir } from "../support/temp-dir.js";
+import { useTestClient } from "../support/use-test-client.js";
+
+const unknown = "6b8f1f0e-0000-4000-8000-000000000000";
+
+describe("Checkpoint", { timeout: 60_000 }, () => {
+	const test = useTestClient();
+	const model = (content = "weights") => writeTree(tempDir(), { "model.onnx": content, "tokens/vocab.txt": "a" });
+	const storedFile = async (uuid: string, path: string) => {
+		const { checkpoint } = await test.connection.checkpoints.getCheckpoint({ checkpointUuid: uuid });
+		return join(openStorage(checkpoint?.storage).directory(uuid), path);
+	};
+
+	it("is uploaded from a directory, with metadata, and read back", async () => {
+		const start = Date.now();
+		const uploaded = await test.client.uploadCheckpoint(model(), { metadata: { epoch: 3, user_key: ["x", null] } });
+		const checkpoint = await test.client.getCheckpoint(uploaded.uuid);
+		assert.match(checkpoint.uuid, /^[0-9a-f]{8}-[0-9a-f-]{27}$/);
+		assert.equal(checkpoint.state, "COMPLETED");
+		assert.equal(checkpoint.trialId, null);
+		assert.deepEqual(checkpoint.metadata, { epoch: 3, user_key: ["x", null] });
+		assert.deepEqual(checkpoint.resources, { "model.onnx": 7, "tokens/vocab.txt": 1 });
+		assert.ok(Math.abs(checkpoint.reportTime.getTime() - start) < 30_000);
+		assert.deepEqual({ ...checkpoint }, { ...uploaded });
+	});
+
+	it("is uploaded from a single file", async () => {
+		const checkpoint = await test.client.uploadCheckpoint(join(model(), "model.onnx"));
+		assert.deepEqual(checkpoint.resources, { "model.onnx": 7 });
+	});
+
+	it("is made anew for the same content, unless reuse is asked for", async () => {
+		const upload = (reuse: boolean) => test.client.uploadCheckpoint(model("the same"), { reuse });
+		const first = await upload(true);
+		assert.equal((await upload(true)).uuid, first.uuid);
+		assert.notEqual((await upload(false)).uuid, first.uuid);
+		assert.equal((await upload(true)).uuid, first.uuid);
+		assert.notEqual((await test.client.uploadCheckpoint(model("other"), { reuse: true })).uuid, first.uuid);
+	});
+
+	it("is one for two who upload the same content at once with reuse", async () => {
+		const uploads = [1, 2].map(() => test.client.uploadCheckpoint(model("at once"), { reuse: true }));
+		const [one, other] = await Promise.all(uploads);
+		assert.equal(one?.uuid, other?.uuid);
+		assert.equal(readFileSync(await storedFile(one?.uuid ?? "", "model.onnx"), "utf8"), "at once");
+	});
+
+	it("is downloaded as it was", async () => {
+		const { uuid } = await test.client.uploadCheckpoint(model());
+		const target = join(tempDir(), "copy");
+		assert.equal(await test.client.getCheckpoint(uuid).download(target), target);
+		assert.equal(readFileSync(join(target, "model.onnx"), "utf8"), "weights");
+		assert.equal(readFileSync(join(target, "tokens/vocab.txt"), "utf8"), "a");
+	});
+
+	it("is downloaded to checkpoints/<uuid> by default", async (t) => {
+		const checkpoint = await test.client.uploadCheckpoint(model());
+		const [home, directory] = [process.cwd(), tempDir()];
+		t.after(() => process.chdir(home));
+		process.chdir(directory);
+		const path = await checkpoint.download();
+		assert.equal(path, join(directory, "checkpoints", checkpoint.uuid));
+		assert.deepEqual(readdirSync(path).sort(), ["model.onnx", "tokens"]);
+	});
+
+	it("throws data_loss when a stored file is corrupted, and leaves no file of that name", async () => {
+		const checkpoint = await test.client.uploadCheckpoint(model());
+		writeFileSync(await storedFile(checkpoint.uuid, "model.onnx"), "wEights");
+		const target = tempDir();
+		await assert.rejects(checkpoint.download(target), { code: "data_loss", message: /model\.onnx is corrupted/ });
+		assert.equal(existsSync(join(target, "model.onnx")), false);
+	});
+
+	it("is downloaded without what was added to a stored file", async () => {
+		const checkpoint = await test.client.uploadCheckpoint(model());
+		appendFileSync(await storedFile(checkpoint.uuid, "model.onnx"), "!");
+		const path = await checkpoint.download(tempDir());
+		assert.equal(readFileSync(join(path, "model.onnx"), "utf8"), "weights");
+	});
+
+	it("throws failed_precondition when it has no files yet", async () => {
+		const { checkpoint } = await test.connection.checkpoints.createCheckpoint({ requestId: "no files yet" });
+		await assert.rejects(test.client.getCheckpoint(checkpoint?.uuid ?? "").download(tempDir()), {
+			code: "failed_precondition",
+			message: `checkpoint ${checkpoint?.uuid} is ACTIVE and has no files; only one that is COMPLETED can be downloaded`,
+		});
+	});
+
+	it("writes its metadata to a file", async () => {
+		const checkpoint = await test.client.uploadCheckpoint(model(), { metadata: { epoch: 3 } });
+		const path = join(tempDir(), "new/metadata.json");
+		await checkpoint.writeMetadataFile(path);
+		assert.deepEqual(JSON.parse(readFileSync(path, "utf8")), { epoch: 3 });
+	});
+
+	it("gives the metrics of every trial that used it, in both forms of the chain", async () => {
+		const { uuid } = await test.client.uploadCheckpoint(model());
+		const seeded = [await seedTrial(test.connection), await seedTrial(test.connection)];
+		for (const { trial, report } of seeded) {
+			await test.connection.trials.reportTrialSourceInfo({
+				trialId: trial.id,
+				type: TrialSourceInfoType.INFERENCE,
+				source: { case: "checkpointUuid", value: uuid },
+			});
+			await report("inference", [{ accuracy: 0.5 }, { accuracy: 0.75 }]);
+			await report("other", [{ x: 1 }]);
+		}
+		const inference = await test.client.getCheckpoint(uuid).getMetrics<{ accuracy: number }>("inference");
+		assert.deepEqual(
+			inference.map((m) => [m.trialId, m.stepsCompleted, m.metrics.accuracy]),
+			seeded.flatMap(({ trial }) => [
+				[trial.id, 1, 0.5],
+				[trial.id, 2, 0.75],
+			]),
+		);
+		const checkpoint = await test.client.getCheckpoint(uuid);
+		const groups: string[] = [];
+		for await (const { group } of checkpoint.getMetrics()) {
+			groups.push(group);
+		}
+		assert.deepEqual(groups.sort(), ["inference", "inference", "inference", "inference", "other", "other"]);
+	});
+
+	it("updates itself", async () => {
+		const { checkpoint } = await test.connection.checkpoints.createCheckpoint({ requestId: "to be completed" });
+		const mine = await test.client.getCheckpoint(checkpoint?.uuid ?? "");
+		assert.equal(mine.state, "ACTIVE");
+		const files = [
+			{ path: "a", sizeBytes: 0n, sha256: "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855" },
+		];
+		await test.connection.checkpoints.completeCheckpoint({ checkpointUuid: mine.uuid, files });
+		await mine.reload();
+		assert.equal(mine.state, "COMPLETED");
+		assert.deepEqual(mine.resources, { a: 0 });
+	});
+
+	it("throws not_found for an unknown UUID from either form", async () => {
+		const error = { name: "MillraceError", code: "not_found", message: new RegExp(unknown) };
+		await assert.rejects(async () => await test.client.getCheckpoint(unknown), error);
+		await assert.rejects(test.client.getCheckpoint(unknown).download(tempDir()), error);
+		await assert.rejects(async () => await test.client.getCheckpoint(unknown).getMetrics("inference"), error);
+	});
+
+	it("throws invalid_argument for a metric group that is empty or has a dot", async () => {
+		const checkpoint = await test.client.uploadCheckpoint(model());
+		for (const group of ["", "a.b"]) {
+			await assert.rejects(async () => await checkpoint.getMetrics(group), {
+				code: "invalid_argument",
+				message: /the metric group .*must not/,
+			});
+		}
+	});
+
+	it("is not made of a path where nothing is, an empty directory, or metadata that are not JSON", async () => {
+		const count = async () =>
+			(await test.connection.checkpoints.listCheckpoints({ pageSize: 1000 })).checkpoints.length;
+		const countBefore = await count();
+		const absent = join(tempDir(), "absent.onnx");
+		await assert.rejects(test.client.uploadCheckpoint(absent), {
+			code: "not_found",
+			message: `there is no file or directory at ${absent}`,
+		});
+		await assert.rejects(test.client.uploadCheckpoint(tempDir()), {
+			code: "invalid_argument",
+			message: /holds no files/,
+		});
+		await assert.rejects(test.client.uploadCheckpoint(model(), { metadata: { loss: Number.NaN } }), {
+			code: "invalid_argument",
+			message: "metadata.loss is NaN; metadata must be JSON",
+		});
+		assert.equal(await count(), countBefore);
+	});
+});

@@ -1,0 +1,245 @@
+import assert from "node:assert/strict";
+import { randomUUID } from "node:crypto";
+import { appendFileSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { dirname, join } from "node:path";
+import { describe, it } from "node:test";
+import { TrialRunState } from "../../src/gen/millrace/v1/trial_pb.js";
+import { attend } from "../../src/rendezvous/client.js";
+import { digestFile } from "../../src/storage/digest.js";
+import { openStorage } from "../../src/storage/open-storage.js";
+import { seedTrial } from "../support/seed-trial.js";
+import { tempDir } from "../support/temp-dir.js";
+import { type TestClient, useTestClient } from "../support/use-test-client.js";
+
+describe("Trial", { timeout: 60_000 }, () => {
+	const test = useTestClient();
+
+	it("is created, read and listed", async () => {
+		const experiment = await test.client.createExperiment({ name: "e", entrypoint: "true" });
+		const created = await test.client.createTrial(experiment.id, { hparams: { lr: 0.5, user_key: [1] } });
+		const trial = await test.client.getTrial(created.id);
+		assert.deepEqual(
+			{ ...trial },
+			{
+				id: created.id,
+				experimentId: experiment.id,
+				hparams: { lr: 0.5, user_key: [1] },
+				state: "ACTIVE",
+				summaryMetrics: {},
+				progress: 0,
+				restarts: 0,
+				trialRunId: 0,
+			},
+		);
+		assert.equal((await test.client.listTrials())[0]?.id, created.id);
+		assert.equal((await test.client.getTrial(created.id).getExperiment()).name, "e");
+	});
+
+	it("gives back every one of 2,500 reports, in the order of their steps", async () => {
+		const { trial, report } = await seedTrial(test.connection);
+		await report(
+			"inference",
+			Array.from({ length: 2_500 }, (_, index) => ({ index })),
+		);
+		const metrics = await test.client.getTrial(trial.id).getMetrics<{ index: number }>("inference");
+		assert.deepEqual(
+			metrics.map((m) => [m.stepsCompleted, m.metrics.index]),
+			Array.from({ length: 2_500 }, (_, index) => [index + 1, index]),
+		);
+		let count = 0;
+		for await (const _ of trial.iterMetrics("inference")) {
+			count++;
+		}
+		assert.equal(count, 2_500);
+	});
+
+	it("stops reading when the reader does", async () => {
+		const { trial, report } = await seedTrial(test.connection);
+		await report(
+			"inference",
+			Array.from({ length: 1_500 }, (_, index) => ({ index })),
+		);
+		for await (const { metrics } of trial.getMetrics("inference")) {
+			assert.deepEqual(metrics, { index: 0 });
+			break;
+		}
+	});
+
+	it("gives metrics with all their parts, and numbers that JSON lacks", async () => {
+		const { trial, report } = await seedTrial(test.connection);
+		const metrics = { loss: Number.NaN, range: [Number.NEGATIVE_INFINITY, Number.POSITIVE_INFINITY], "user key": {} };
+		await report("validation", [metrics]);
+		const [only, ...others] = await trial.getMetrics();
+		assert.deepEqual(others, []);
+		assert.ok(only !== undefined && Math.abs(only.endTime.getTime() - Date.now()) < 30_000);
+		const { endTime: _, ...rest } = only;
+		assert.deepEqual(rest, { trialId: trial.id, trialRunId: 1, stepsCompleted: 1, metrics, group: "validation" });
+	});
+
+	it("sums its metrics up", async () => {
+		const { trial, report } = await seedTrial(test.connection);
+		await report("inference", [{ loss: 1 }, { loss: 3 }]);
+		await trial.reload();
+		const { loss } = trial.summaryMetrics.inference as { loss: Record<string, unknown> };
+		assert.deepEqual(
+			{ min: loss.min, max: loss.max, sum: loss.sum, count: loss.count, last: loss.last },
+			{ min: 1, max: 3, sum: 4, count: 2, last: 3 },
+		);
+		assert.equal(trial.trialRunId, 1);
+	});
+
+	it("rejects a report for itself, and no other in the batch", async () => {
+		const { trial, report } = await seedTrial(test.connection);
+		await assert.rejects(report("a.b", [{ x: 1 }]), { code: "invalid_argument" });
+		const settled = await Promise.allSettled([report("bad.group", [{ x: 1 }]), report("good", [{ x: 1 }, { x: 2 }])]);
+		assert.deepEqual(
+			settled.map(({ status }) => status),
+			["rejected", "fulfilled"],
+		);
+		assert.equal((await trial.getMetrics()).length, 2);
+	});
+
+	it("lists and downloads what its workers committed, and no more", async () => {
+		const experiment = await test.client.createExperiment({ name: "outputs", entrypoint: "true" });
+		const trial = await test.client.createTrial(experiment.id);
+		const { part, root } = await commitOutputs(test, trial.id, { "a.csv": "1,2\n", "sub/b.csv": "" });
+		appendFileSync(join(root, part, "a.csv"), "not committed\n");
+		writeFileSync(join(root, part, "uncommitted.csv"), "x");
+		const outputs = await test.client.getTrial(trial.id).listOutputs();
+		assert.deepEqual(outputs, [
+			{ path: `${part}/a.csv`, rank: 0, sizeBytes: 4 },
+			{ path: `${part}/sub/b.csv`, rank: 0, sizeBytes: 0 },
+		]);
+		const target = tempDir();
+		const paths = await trial.downloadOutputs(target);
+		assert.deepEqual(
+			paths,
+			outputs.map(({ path }) => join(target, path)),
+		);
+		assert.equal(readFileSync(paths[0] as string, "utf8"), "1,2\n");
+		assert.equal(readFileSync(paths[1] as string, "utf8"), "");
+		await trial.reload();
+		assert.equal(trial.progress, 0.5);
+
+		writeFileSync(join(root, part, "a.csv"), "9,2\n");
+		await assert.rejects(trial.downloadOutputs(tempDir()), { code: "data_loss", message: /a\.csv is corrupted/ });
+	});
+
+	it("has no outputs before the first commit", async () => {
+		const { trial } = await seedTrial(test.connection);
+		assert.deepEqual(await trial.listOutputs(), []);
+		assert.deepEqual(await trial.downloadOutputs(tempDir()), []);
+	});
+
+	it("is paused, activated and killed", async () => {
+		const experiment = await test.client.createExperiment({ name: "e", entrypoint: "true" });
+		const trial = await test.client.createTrial(experiment.id);
+		await trial.pause();
+		assert.equal(trial.state, "PAUSED");
+		await trial.activate();
+		assert.equal(trial.state, "ACTIVE");
+		await test.client.getTrial(trial.id).kill();
+		await trial.reload();
+		assert.equal(trial.state, "CANCELED");
+		await assert.rejects(trial.activate(), { code: "failed_precondition" });
+	});
+
+	it("has progress 1 when it is completed", async () => {
+		const { trial } = await seedTrial(test.connection);
+		await test.connection.trials.endTrialRun({ trialId: trial.id, trialRunId: 1, state: TrialRunState.COMPLETED });
+		await trial.reload();
+		assert.deepEqual([trial.state, trial.progress], ["COMPLETED", 1]);
+	});
+
+	it("throws not_found for an unknown id from either form, and invalid_argument for what is no id", async () => {
+		const notFound = { name: "MillraceError", code: "not_found", message: /999/ };
+		await assert.rejects(async () => await test.client.getTrial(999), notFound);
+		await assert.rejects(async () => await test.client.getTrial(999).getMetrics("inference"), notFound);
+		await assert.rejects(test.client.getTrial(999).downloadOutputs(tempDir()), notFound);
+		await assert.rejects(async () => await test.client.getTrial(999).getExperiment().listTrials(), notFound);
+		await assert.rejects(test.client.createTrial(999), notFound);
+		for (const id of [0, 1.5, Number.NaN]) {
+			await assert.rejects(async () => await test.client.getTrial(id), {
+				code: "invalid_argument",
+				message: `the trial id is ${id}; it must be a whole number from 1`,
+			});
+		}
+	});
+});
+
+describe("Experiment", { timeout: 60_000 }, () => {
+	const test = useTestClient();
+
+	it("is created from a configuration, read and listed, with its trials", async () => {
+		const { client } = test;
+		const config = {
+			name: "digits",
+			description: "all of them",
+			labels: ["a"],
+			entrypoint: "true",
+			hyperparameters: { user_key: 1 },
+		};
+		const created = await client.createExperiment(config);
+		const experiment = await client.getExperiment(created.id);
+		assert.deepEqual({ ...experiment }, { ...created });
+		assert.deepEqual(
+			[experiment.name, experiment.description, experiment.labels, experiment.state, experiment.progress],
+			["digits", "all of them", ["a"], "ACTIVE", 0],
+		);
+		assert.deepEqual(experiment.config.hyperparameters, { user_key: 1 });
+		const trial = await client.createTrial(experiment.id);
+		const other = await client.createExperiment({ ...config, name: "other" });
+		await client.createTrial(other.id);
+		assert.deepEqual(
+			(await client.getExperiment(experiment.id).listTrials()).map(({ id }) => id),
+			[trial.id],
+		);
+		assert.deepEqual(
+			(await client.listExperiments()).map(({ name }) => name),
+			["other", "digits"],
+		);
+		await client.getTrial(trial.id).kill();
+		await experiment.reload();
+		assert.equal(experiment.state, "CANCELED");
+	});
+
+	it("throws for an unknown id, and for a configuration that breaks a rule", async () => {
+		const { client } = test;
+		const countBefore = (await client.listExperiments()).length;
+		await assert.rejects(async () => await client.getExperiment(7), { code: "not_found", message: /7/ });
+		await assert.rejects(async () => await client.getExperiment(7).listTrials(), { code: "not_found" });
+		await assert.rejects(client.createExperiment({ name: "e", entrypont: "x" }), {
+			code: "invalid_argument",
+			message: /entrypont/,
+		});
+		assert.equal((await client.listExperiments()).length, countBefore);
+	});
+});
+
+/** Joins a run of the trial as its one worker, and commits half of the records with these files. */
+async function commitOutputs(test: TestClient, trialId: number, files: Readonly<Record<string, string>>) {
+	const memberUuid = randomUUID();
+	const joinRequest = { trialId, memberUuid, rank: 0, worldSize: 1, localRank: 0, localWorldSize: 1, host: "here", pid: 1 };
+	const attendance = await attend(test.connection.channel, joinRequest);
+	assert.ok(attendance.kind === "member");
+	const member = { trialId, trialRunId: attendance.member.trialRunId, rank: 0, memberUuid };
+	const begun = await test.connection.progress.beginProgress({
+		member,
+		plan: { recordCount: 10n },
+		options: { batchSize: 5, checkpointInterval: 1 },
+	});
+	const directory = openStorage(begun.storage).directory(begun.outputUuid);
+	const part = `r${member.trialRunId}-w0-p0-${memberUuid}`;
+	const outputs = [];
+	for (const [name, content] of Object.entries(files)) {
+		const path = `${part}/${name}`;
+		mkdirSync(dirname(join(directory, path)), { recursive: true });
+		writeFileSync(join(directory, path), content);
+		const { sizeBytes, sha256 } = await digestFile(join(directory, path));
+		outputs.push({ path, sizeBytes: BigInt(sizeBytes), sha256 });
+	}
+	const ranges = [{ first: 0n, end: 5n }];
+	await test.connection.progress.commit({ member, commitNumber: 1, step: 1, ranges, outputs });
+	await attendance.member.leave("the test has seen enough");
+	return { part, root: directory };
+}
