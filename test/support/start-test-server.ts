@@ -1,0 +1,47 @@
+import { after } from "node:test";
+import type { DescService } from "@bufbuild/protobuf";
+import { Channel } from "../../src/rpc/channel.js";
+import { createRpcClient, type RpcClient } from "../../src/rpc/client.js";
+import { type RunningServer, startServer } from "../../src/server/index.js";
+import { tempDir } from "./temp-dir.js";
+
+/** A real server on a free port. */
+export interface TestServer extends RunningServer {
+	/** What it logged as its own errors. */
+	readonly logged: readonly string[];
+	/** Makes a client of one of its services, which is closed after the test. */
+	client<S extends DescService>(service: S): RpcClient<S>;
+}
+
+/** Starts a server, on a directory of its own unless one is given, and closes it after the test that it is called in. */
+export async function startTestServer(options: { dataDirectory?: string } = {}): Promise<TestServer> {
+	const closers: (() => unknown)[] = [];
+	// Registered before the directory is made, so that it is not removed under the server.
+	after(async () => {
+		for (const close of closers.reverse()) {
+			await close();
+		}
+	});
+	const logged: string[] = [];
+	const server = await startServer({
+		dataDirectory: options.dataDirectory ?? tempDir(),
+		port: 0,
+		log: (message, error) => logged.push(`${message}: ${error instanceof Error ? error.stack : error}`),
+	});
+	closers.push(() => server.close());
+	return {
+		address: server.address,
+		dataDirectory: server.dataDirectory,
+		get connectionCount() {
+			return server.connectionCount;
+		},
+		onConnectionCount: (listener) => server.onConnectionCount(listener),
+		close: () => server.close(),
+		logged,
+		client(service) {
+			const channel = new Channel(server.address, { connectMs: 5_000, retryMs: 5_000 });
+			closers.push(() => channel.close());
+			return createRpcClient(service, channel);
+		},
+	};
+}
