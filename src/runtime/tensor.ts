@@ -94,14 +94,15 @@ export function tensor<T extends TensorType = TensorType>(
  * these, a tensor, or a plain object of these, which gives an object of tensors.
  *
  * What cannot be converted, such as a text or an array of objects, is given to `unconvertible`, also where
- * it stands in an object; its result takes the value's place. Default: undefined.
+ * it stands in an object; its result takes the value's place. Default: such a value gives undefined, and a
+ * member of an object stays as it is.
  *
  * Errors: invalid_argument for ragged arrays, for dims that do not fit, for values that do not fit the type.
  */
 export function toTensor(
 	value: unknown,
 	options: ToTensorOptions = {},
-	unconvertible: (value: unknown) => unknown = () => undefined,
+	unconvertible?: (value: unknown) => unknown,
 ): unknown {
 	if (isTensor(value)) {
 		if (options.dims === undefined && options.type === undefined) return value;
@@ -113,15 +114,14 @@ export function toTensor(
 	if (isTypedArray(value)) return tensor(value, options.dims, options.type);
 	if (Array.isArray(value)) {
 		const flat = flatten(value, options.type);
-		if (flat === undefined) return unconvertible(value);
+		if (flat === undefined) return unconvertible?.(value);
 		return tensor(flat.data, options.dims ?? flat.dims, options.type);
 	}
 	if (isPlainObject(value)) {
-		return Object.fromEntries(
-			Object.entries(value).map(([name, member]) => [name, toTensor(member, options, unconvertible)]),
-		);
+		const keep = unconvertible ?? ((member: unknown) => member);
+		return Object.fromEntries(Object.entries(value).map(([name, member]) => [name, toTensor(member, options, keep)]));
 	}
-	return unconvertible(value);
+	return unconvertible?.(value);
 }
 
 /** Tells whether `value` has the shape of a tensor. */

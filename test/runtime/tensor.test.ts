@@ -125,6 +125,7 @@ describe("toTensor", () => {
 		};
 		assert.deepEqual(toTensor({ x: 1, label: "cat", date }, {}, keep), { x: tensor([1], []), label: "cat", date });
 		assert.deepEqual(seen, ["cat", date]);
+		assert.deepEqual(toTensor({ label: "cat", x: 1 }), { label: "cat", x: tensor([1], []) });
 	});
 
 	it("refuses ragged arrays with the sizes", () => {
