@@ -219,7 +219,16 @@ describe("Experiment", { timeout: 60_000 }, () => {
 /** Joins a run of the trial as its one worker, and commits half of the records with these files. */
 async function commitOutputs(test: TestClient, trialId: number, files: Readonly<Record<string, string>>) {
 	const memberUuid = randomUUID();
-	const joinRequest = { trialId, memberUuid, rank: 0, worldSize: 1, localRank: 0, localWorldSize: 1, host: "here", pid: 1 };
+	const joinRequest = {
+		trialId,
+		memberUuid,
+		rank: 0,
+		worldSize: 1,
+		localRank: 0,
+		localWorldSize: 1,
+		host: "here",
+		pid: 1,
+	};
 	const attendance = await attend(test.connection.channel, joinRequest);
 	assert.ok(attendance.kind === "member");
 	const member = { trialId, trialRunId: attendance.member.trialRunId, rank: 0, memberUuid };

@@ -1,0 +1,163 @@
+import assert from "node:assert/strict";
+import { existsSync, readdirSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { describe, it } from "node:test";
+import { fileURLToPath } from "node:url";
+import { readServerAddress, writeServerAddress } from "../../src/data-directory.js";
+import { connect } from "../../src/sdk/connect.js";
+import { openConnection } from "../../src/sdk/connection.js";
+import { Client } from "../../src/sdk/index.js";
+import { nodeWithTsx } from "../support/node-with-tsx.js";
+import { type CommandEnd, startCommand } from "../support/start-command.js";
+import { tempDir } from "../support/temp-dir.js";
+import { useTestClient } from "../support/use-test-client.js";
+import { waitUntil } from "../support/wait-until.js";
+
+const [node, ...tsx] = nodeWithTsx;
+
+/** Runs one of the scripts as a user does, to its own end. */
+function runScript(name: string, env: Record<string, string>): Promise<CommandEnd> {
+	const path = fileURLToPath(new URL(`scripts/${name}.ts`, import.meta.url));
+	return startCommand(node, [...tsx, path], { env, cwd: tempDir() }).ended;
+}
+
+/** Waits until the embedded server of a directory has ended by itself. */
+async function serverEnds(directory: string): Promise<void> {
+	await waitUntil("the embedded server to end", () => readServerAddress(directory) === undefined, 20_000);
+}
+
+const succeeded = { code: 0, signal: null, stderr: "" };
+
+describe("openConnection", { timeout: 30_000 }, () => {
+	it("throws invalid_argument for what is no address", () => {
+		for (const address of ["", "localhost", "http://localhost:80", "localhost:0", "localhost:65536", "a b:1", ":1"]) {
+			assert.throws(() => openConnection(address), {
+				code: "invalid_argument",
+				message: `the server ${JSON.stringify(address)} is not an address; write host:port, such as 127.0.0.1:8090`,
+			});
+		}
+	});
+
+	it("takes names, IPv4 and IPv6", () => {
+		for (const address of ["localhost:8090", "127.0.0.1:1", "[::1]:8090", "my-host.example:65535"]) {
+			openConnection(address).close();
+		}
+	});
+
+	it("says that no server answers", async () => {
+		const connection = openConnection("127.0.0.1:1", { connectMs: 200 });
+		await assert.rejects(connection.server.getServerInfo({}), {
+			code: "unavailable",
+			message: /no answer from a Millrace server at 127\.0\.0\.1:1 for .* is it running\?/,
+		});
+		connection.close();
+	});
+});
+
+describe("connect", { timeout: 120_000 }, () => {
+	const test = useTestClient();
+
+	it("prefers the server that is named, then MILLRACE_SERVER", async () => {
+		const named = await connect({ server: test.address, dataDirectory: "/nowhere" });
+		assert.equal(named.address, test.address);
+		named.close();
+		const { stdout, ...end } = await runScript("print-address", { MILLRACE_SERVER: test.address });
+		assert.deepEqual(end, succeeded);
+		assert.equal(stdout, `address=${test.address}\n`);
+	});
+
+	it("finds the live server of the data directory", async () => {
+		const { dataDirectory } = await test.connection.server.getServerInfo({});
+		const { stdout, ...end } = await runScript("print-address", { MILLRACE_DATA: dataDirectory });
+		assert.deepEqual(end, succeeded);
+		assert.equal(stdout, `address=${test.address}\n`);
+	});
+
+	it("starts an embedded server, which remembers; scripts end by themselves, and it ends after them", async () => {
+		const data = join(tempDir(), "data");
+		const written = await runScript("write-model", { MILLRACE_DATA: data });
+		assert.deepEqual(written, { ...succeeded, stdout: "created from a script\n" });
+		await serverEnds(data);
+		const read = await runScript("read-models", { MILLRACE_DATA: data });
+		assert.deepEqual(read, { ...succeeded, stdout: "read from a script\n" });
+		await serverEnds(data);
+	});
+
+	it("starts one server for two processes that start at once", async () => {
+		const data = tempDir();
+		const ends = await Promise.all([1, 2].map(() => runScript("print-address", { MILLRACE_DATA: data })));
+		for (const { stdout, ...end } of ends) {
+			assert.deepEqual(end, succeeded);
+			assert.match(stdout, /^address=127\.0\.0\.1:\d+\n$/);
+		}
+		assert.equal(ends[0]?.stdout, ends[1]?.stdout);
+		await serverEnds(data);
+	});
+
+	it("does not take a server of another directory that has got the address since", async () => {
+		const data = tempDir();
+		writeServerAddress(data, { address: test.address, pid: 1, host: "here", version: "0.1.0" });
+		const client = new Client({ dataDirectory: data });
+		await client.createModel("mine");
+		assert.notEqual(readServerAddress(data)?.address, test.address);
+		await client.close();
+		await serverEnds(data);
+		assert.deepEqual(await test.client.listModels(), []);
+	});
+
+	it("gives the embedded server's own words when it does not start", async () => {
+		const data = tempDir();
+		writeFileSync(
+			join(data, "millrace.db"),
+			"this is no database, but it is long enough to be read as one".repeat(100),
+		);
+		await assert.rejects(connect({ dataDirectory: data }), {
+			code: "failed_precondition",
+			message: new RegExp(`^the embedded server on ${data} did not start: .*(database|SQLITE)`, "s"),
+		});
+	});
+
+	it("says that a data directory cannot be made", async () => {
+		const file = join(tempDir(), "file");
+		writeFileSync(file, "");
+		await assert.rejects(connect({ dataDirectory: join(file, "data") }), {
+			code: "failed_precondition",
+			message: /^the data directory .*file\/data cannot be written: .*choose another with MILLRACE_DATA/,
+		});
+	});
+});
+
+describe("Client", { timeout: 60_000 }, () => {
+	const test = useTestClient();
+
+	it("sends nothing for chains that are dropped, and starts no server", async () => {
+		const data = join(tempDir(), "data");
+		const end = await runScript("drop-chains", { MILLRACE_DATA: data });
+		assert.deepEqual(end, { ...succeeded, stdout: "dropped\n" });
+		assert.equal(existsSync(data), false);
+	});
+
+	it("fails with failed_precondition after it was closed", async () => {
+		const client = new Client({ server: test.address });
+		assert.deepEqual(await client.listModels(), []);
+		await client.close();
+		await assert.rejects(async () => await client.listModels(), {
+			code: "failed_precondition",
+			message: "this client is closed; make a new one",
+		});
+		await client.close();
+	});
+
+	it("leaves a connection open that it was given", async () => {
+		const client = new Client({ connection: test.connection });
+		await client.close();
+		await test.connection.server.getServerInfo({});
+	});
+
+	it("does nothing when it is made", async () => {
+		const directory = tempDir();
+		const client = new Client({ dataDirectory: join(directory, "data") });
+		await client.close();
+		assert.deepEqual(readdirSync(directory), []);
+	});
+});
