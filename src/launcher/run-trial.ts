@@ -192,7 +192,8 @@ class TrialOwner {
 		const seconds = (Date.now() - startMs) / 1_000;
 		const name = `experiment ${trial.experimentId}, trial ${trial.id}`;
 		const done = count(Number(trial.recordsDone));
-		const part = `${done} of ${count(Number(trial.recordsTotal))} records in ${seconds.toFixed(1)} s`;
+		const total = count(Number(trial.recordsTotal));
+		const part = `${trial.recordsTotal === 0n ? "" : `${done} of ${total} records in `}${seconds.toFixed(1)} s`;
 		switch (answer.decision) {
 			case TrialRunDecision.DONE:
 				this.#say(`${name} completed: ${done} records in ${seconds.toFixed(1)} s`);

@@ -2,8 +2,15 @@ import assert from "node:assert/strict";
 import { existsSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, it } from "node:test";
-import { runMillrace } from "../support/start-command.js";
+import { fileURLToPath } from "node:url";
+import { TrialRunState, TrialState } from "../../src/gen/millrace/v1/trial_pb.js";
+import { connect } from "../../src/sdk/connect.js";
+import type { Connection } from "../../src/sdk/connection.js";
+import { startServer } from "../../src/server/index.js";
+import { nodeWithTsx } from "../support/node-with-tsx.js";
+import { isAlive, runMillrace, startMillrace } from "../support/start-command.js";
 import { tempDir } from "../support/temp-dir.js";
+import { waitUntil } from "../support/wait-until.js";
 
 describe("millrace run", { timeout: 120_000 }, () => {
 	const refused: [string, string | undefined, RegExp][] = [
@@ -35,4 +42,145 @@ describe("millrace run", { timeout: 120_000 }, () => {
 			assert.equal(existsSync(join(directory, "data")), false);
 		});
 	}
+
+	/** Makes a folder with an experiment whose data directory gets an embedded server. */
+	function experiment(config: object) {
+		const directory = tempDir();
+		const path = join(directory, "conf.yaml");
+		writeFileSync(path, JSON.stringify({ name: "test", ...config }));
+		const data = join(directory, "data");
+		return {
+			path,
+			data,
+			start: (args: string[] = [], env: Record<string, string> = {}) =>
+				startMillrace(["run", path, ...args], { cwd: directory, env: { MILLRACE_DATA: "data", ...env } }),
+			serverEnds: () => waitUntil("the end of the embedded server", () => !existsSync(join(data, "server.json"))),
+		};
+	}
+
+	async function read<T>(data: string, ask: (connection: Connection) => Promise<T>): Promise<T> {
+		const connection = await connect({ dataDirectory: data });
+		try {
+			return await ask(connection);
+		} finally {
+			connection.close();
+		}
+	}
+
+	const launchWorkers = [
+		...nodeWithTsx,
+		fileURLToPath(new URL("../../src/cli/main.ts", import.meta.url)),
+		"launch",
+		"--",
+	];
+	const recordingWorker = fileURLToPath(new URL("../support/workers/recording-worker.ts", import.meta.url));
+	const watchingWorker = fileURLToPath(new URL("../support/watching-worker.ts", import.meta.url));
+
+	it("runs workers to the end, and restarts them when one is killed", async () => {
+		const kill = { call: "processBatch", count: 2, rank: 1, run: 1 };
+		const { data, start, serverEnds } = experiment({
+			entrypoint: [...launchWorkers, ...nodeWithTsx, recordingWorker],
+			resources: { slots_per_trial: 2 },
+			environment: {
+				environment_variables: {
+					WORKER_OPTIONS: JSON.stringify({ records: 50, batchSize: 5, checkpointInterval: 1, kill }),
+				},
+			},
+		});
+		const end = await start().ended;
+		assert.equal(end.code, 0, end.stderr);
+		assert.match(end.stderr, /^millrace: experiment 1, trial 1, server 127\.0\.0\.1:\d+, data \/.*\/data\n/);
+		assert.match(end.stderr, /trial 1, run 1 failed: .*rank 1.*; starting run 2 \(restart 1 of 5\)\n/);
+		assert.match(end.stderr, /Root cause \(first observed failure\):/);
+		assert.match(end.stderr, /experiment 1, trial 1 completed: 50 records in \d+\.\d s\n$/);
+		assert.match(end.stdout, /^\[rank=0\] /m);
+		assert.match(end.stdout, /^\[rank=1\] /m);
+		const { trial } = await read(data, ({ trials }) => trials.getTrial({ trialId: 1 }));
+		assert.equal(trial?.state, TrialState.COMPLETED);
+		assert.equal(trial?.recordsDone, 50n);
+		assert.equal(trial?.trialRunId, 2);
+		await serverEnds();
+	});
+
+	it("does not restart an entrypoint whose workers never join", async () => {
+		const { data, start, serverEnds } = experiment({
+			entrypoint: "echo $MILLRACE_DATA; exit 3",
+			hyperparameters: { lr: { type: "const", val: 2 } },
+		});
+		const end = await start().ended;
+		assert.equal(end.code, 1, end.stderr);
+		assert.equal(end.stdout, `${data}\n`);
+		assert.match(
+			end.stderr,
+			/trial 1 failed after .*exit code 3.*no worker joined the run, so it is not started again\n$/,
+		);
+		const { trial } = await read(data, ({ trials }) => trials.getTrial({ trialId: 1 }));
+		assert.equal(trial?.state, TrialState.ERROR);
+		assert.equal(trial?.trialRunId, 1);
+		assert.deepEqual(trial?.hparams, { lr: 2 });
+		await serverEnds();
+	});
+
+	it("exits 2 when the shell finds no command", async () => {
+		const { start, serverEnds } = experiment({ entrypoint: "A=1 no-such-command" });
+		const end = await start().ended;
+		assert.equal(end.code, 2, end.stderr);
+		await serverEnds();
+	});
+
+	it("takes --data and --server before the environment", async () => {
+		const { path, data } = experiment({ entrypoint: "echo $MILLRACE_DATA $MILLRACE_SERVER" });
+		const server = await startServer({ dataDirectory: data, port: 0 });
+		try {
+			const env = { MILLRACE_SERVER: "127.0.0.1:1", MILLRACE_DATA: "/nowhere" };
+			const end = await runMillrace(["run", path, "--data", data, "--server", server.address], { env });
+			assert.equal(end.stdout, `${data} ${server.address}\n`, end.stderr);
+		} finally {
+			await server.close();
+		}
+	});
+
+	it("says that no server answers", async () => {
+		const { path } = experiment({ entrypoint: "true" });
+		const end = await runMillrace(["run", path, "--server", "127.0.0.1:1"]);
+		assert.equal(end.code, 1);
+		assert.match(end.stderr, /^millrace: no answer from a Millrace server at 127\.0\.0\.1:1 /);
+	});
+
+	for (const [signal, exitCode] of [
+		["SIGTERM", 143],
+		["SIGINT", 130],
+	] as const) {
+		it(`ends the run at ${signal}`, async () => {
+			const { data, start, serverEnds } = experiment({ entrypoint: "echo pid=$$; exec sleep 60" });
+			const command = start();
+			await command.writes("pid=");
+			command.signal(signal);
+			const end = await command.ended;
+			assert.equal(end.code, exitCode, end.stderr);
+			assert.equal(await isAlive(Number(end.stdout.slice(4))), false);
+			const { trialRun } = await read(data, ({ trials }) => trials.getTrialRun({ trialId: 1, trialRunId: 1 }));
+			assert.equal(trialRun?.state, TrialRunState.KILLED);
+			assert.equal(trialRun?.reason, `millrace run was ended by ${signal}`);
+			await serverEnds();
+		});
+	}
+
+	it("leaves no worker behind when it is killed itself", async () => {
+		const { start, serverEnds } = experiment({
+			entrypoint: [...launchWorkers, ...nodeWithTsx, watchingWorker],
+			resources: { slots_per_trial: 2 },
+		});
+		const command = start();
+		const pids = await waitUntil("two workers", () => {
+			const found = [...command.stdout().matchAll(/pid=(\d+)/g)];
+			return found.length === 2 ? found.map((match) => Number(match[1])) : undefined;
+		});
+		command.signal("SIGKILL");
+		for (const pid of pids) {
+			await waitUntil(`the end of worker ${pid}`, async () => !(await isAlive(pid)));
+		}
+		await command.ended;
+		await serverEnds();
+	});
 });

@@ -1,0 +1,108 @@
+import assert from "node:assert/strict";
+import { existsSync } from "node:fs";
+import { createServer } from "node:net";
+import { join } from "node:path";
+import { describe, it } from "node:test";
+import { openConnection } from "../../src/sdk/connection.js";
+import { version } from "../../src/version.js";
+import { type RunningCommand, runMillrace, startMillrace } from "../support/start-command.js";
+import { tempDir } from "../support/temp-dir.js";
+import { waitUntil } from "../support/wait-until.js";
+
+async function addressOf(command: RunningCommand): Promise<string> {
+	await command.writes("serving at");
+	return /serving at (\S+),/.exec(command.stdout())?.[1] ?? "";
+}
+
+describe("millrace server", { timeout: 120_000 }, () => {
+	for (const signal of ["SIGTERM", "SIGINT"] as const) {
+		it(`says where it serves, and ends at ${signal}`, async () => {
+			const data = join(tempDir(), "data");
+			const command = startMillrace(["server", "--port", "0", "--data", data]);
+			const address = await addressOf(command);
+			assert.equal(command.stdout(), `millrace server ${version} serving at ${address}, data in ${data}\n`);
+			const connection = openConnection(address);
+			assert.equal((await connection.server.getServerInfo({})).dataDirectory, data);
+			command.signal(signal);
+			const end = await command.ended;
+			connection.close();
+			assert.deepEqual([end.code, end.stderr], [0, ""]);
+			assert.equal(existsSync(join(data, "server.json")), false);
+		});
+	}
+
+	it("takes the data directory from MILLRACE_DATA, else .millrace", async () => {
+		const cwd = tempDir();
+		for (const [env, name] of [
+			[{ MILLRACE_DATA: "own" }, "own"],
+			[{}, ".millrace"],
+		] as const) {
+			const command = startMillrace(["server", "--port=0"], { cwd, env });
+			await command.writes(`data in ${join(cwd, name)}\n`);
+			await command.close();
+		}
+	});
+
+	it("serves other machines only when told so", async () => {
+		const data = join(tempDir(), "data");
+		const refused = await runMillrace(["server", "--host", "0.0.0.0", "--port", "0", "--data", data]);
+		assert.equal(refused.code, 2);
+		assert.match(refused.stderr, /^millrace: host is "0\.0\.0\.0", .*--insecure/);
+		assert.equal(existsSync(data), false);
+		const command = startMillrace(["server", "--host", "0.0.0.0", "--port", "0", "--data", data, "--insecure"]);
+		await addressOf(command);
+		await command.close();
+	});
+
+	it("refuses a directory that has a server, naming it", async () => {
+		const data = tempDir();
+		const command = startMillrace(["server", "--port", "0", "--data", data]);
+		const address = await addressOf(command);
+		const end = await runMillrace(["server", "--port", "0", "--data", data]);
+		assert.equal(end.code, 2);
+		assert.match(
+			end.stderr,
+			new RegExp(`^millrace: data directory ${data} is in use by the server at ${address} .*\n$`),
+		);
+		await command.close();
+	});
+
+	it("refuses a port that is in use", async () => {
+		const other = createServer().listen(0, "127.0.0.1");
+		await new Promise((resolve) => other.once("listening", resolve));
+		const { port } = other.address() as { port: number };
+		const end = await runMillrace(["server", "--port", String(port), "--data", tempDir()]);
+		other.close();
+		assert.equal(end.code, 2);
+		assert.match(end.stderr, new RegExp(`^millrace: .*${port}.*\n$`));
+		assert.equal(end.stdout, "");
+	});
+
+	for (const port of ["first", "70000", "-1", "1.5"]) {
+		it(`refuses the port ${port}`, async () => {
+			const end = await runMillrace(["server", `--port=${port}`, "--data", tempDir()]);
+			assert.equal(end.code, 2);
+			assert.match(end.stderr, /Give a number from 0 to 65535/);
+		});
+	}
+
+	it("lives, when embedded, as long as somebody is connected", async () => {
+		const data = tempDir();
+		const command = startMillrace(["server", "--embedded", "--data", data]);
+		const connection = openConnection(await addressOf(command));
+		await connection.server.getServerInfo({});
+		command.signal("SIGINT");
+		// Signals that come within a second count as one.
+		const closedTerminal = setInterval(() => command.signal("SIGHUP"), 300);
+		const until = Date.now() + 4_000;
+		await waitUntil("4 seconds of service", async () => {
+			await connection.server.getServerInfo({}, { retryMs: 0 });
+			return Date.now() > until;
+		});
+		clearInterval(closedTerminal);
+		connection.close();
+		const end = await command.ended;
+		assert.equal(end.code, 0);
+		assert.equal(existsSync(join(data, "server.json")), false);
+	});
+});
