@@ -52,31 +52,32 @@ export async function startEmbeddedServer(directory: string): Promise<EmbeddedSt
 
 function startOf(child: ChildProcess, written: () => string): Promise<EmbeddedStart> {
 	return new Promise((resolve) => {
-		const failed = (fallback: string) => {
+		const settle = (start: EmbeddedStart) => {
+			clearTimeout(timer);
+			// The server's later end is none of the starter's concern.
+			child
+				.removeAllListeners("close")
+				.removeAllListeners("error")
+				.on("error", () => {});
+			resolve(start);
+		};
+		const fail = (fallback: string) => {
 			const failure = written() || fallback;
 			// The message of the server's lock. It tells the one failure that another try may mend.
-			resolve({ failure, isDirectoryTaken: /data directory .* is in use/.test(failure) });
+			settle({ failure, isDirectoryTaken: /data directory .* is in use/.test(failure) });
 		};
 		const timer = setTimeout(() => {
 			child.kill("SIGKILL");
-			failed(`it did not serve within ${startMs / 1000} s`);
+			fail(`it did not serve within ${startMs / 1000} s`);
 		}, startMs);
-		const settled = () => clearTimeout(timer);
 		createInterface({ input: child.stdout as Socket }).on("line", (line) => {
 			const address = /^millrace server \S+ serving at (\S+), data in /.exec(line)?.[1];
 			if (address !== undefined) {
-				settled();
-				resolve({ address });
+				settle({ address });
 			}
 		});
-		child.once("error", (error) => {
-			settled();
-			failed(messageOf(error));
-		});
-		child.once("close", (code, signal) => {
-			settled();
-			failed(`it ended with ${signal ?? `exit code ${code}`} before it served`);
-		});
+		child.once("error", (error) => fail(messageOf(error)));
+		child.once("close", (code, signal) => fail(`it ended with ${signal ?? `exit code ${code}`} before it served`));
 	});
 }
 
