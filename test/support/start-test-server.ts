@@ -26,7 +26,10 @@ export async function startTestServer(options: { dataDirectory?: string } = {}):
 	const server = await startServer({
 		dataDirectory: options.dataDirectory ?? tempDir(),
 		port: 0,
-		log: (message, error) => logged.push(`${message}: ${error instanceof Error ? error.stack : error}`),
+		log: (message, error) => {
+			logged.push(`${message}: ${error instanceof Error ? error.stack : error}`);
+			console.error(logged.at(-1));
+		},
 	});
 	closers.push(() => server.close());
 	return {

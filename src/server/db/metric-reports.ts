@@ -145,7 +145,7 @@ async function findRows(tx: Transaction, reports: readonly AdmittedReport[]): Pr
 		}
 	}
 	const rows = await tx.all<{ key: string; id: number; metrics: string; batch_metrics: string }>(
-		`SELECT asked.value AS key, id, metrics, batch_metrics FROM json_each(?) AS asked JOIN metric_reports ON
+		`SELECT asked.value AS key, report.id, metrics, batch_metrics FROM json_each(?) AS asked JOIN metric_reports AS report ON
 			trial_id = asked.value ->> 0 AND group_name = asked.value ->> 1 AND steps_completed = asked.value ->> 2
 			AND trial_run_id = asked.value ->> 3 AND rank = asked.value ->> 4 AND part = asked.value ->> 5
 			AND commit_number = asked.value ->> 6 AND origin = asked.value ->> 7 AND archived = 0`,
