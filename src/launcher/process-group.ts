@@ -1,6 +1,6 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { readdirSync, readFileSync } from "node:fs";
-import type { Readable } from "node:stream";
+import type { Readable, Writable } from "node:stream";
 import { setTimeout as delay } from "node:timers/promises";
 import { MillraceError } from "../errors.js";
 
@@ -33,6 +33,7 @@ export class ProcessGroup {
 	readonly ended: Promise<ProcessEnd>;
 	/** Resolves when nothing more will come from stdout and stderr. */
 	readonly closed: Promise<void>;
+	readonly #parentPipe: Writable | null;
 	#leaderEnded = false;
 	#isGone = false;
 	#killedAt: number | undefined;
@@ -71,8 +72,12 @@ export class ProcessGroup {
 			});
 		});
 		this.closed = new Promise((resolve) => child.once("close", () => resolve()));
+		// Node would close it when the command ends. But the command may be a wrapper such as npx, whose worker
+		// would take us for dead.
+		this.#parentPipe = child.stdin;
+		child.stdin = null;
 		// Nothing is ever written to it, but a pipe can break all the same.
-		child.stdin?.on("error", () => {});
+		this.#parentPipe?.on("error", () => {});
 		child.on("error", () => {});
 	}
 
@@ -104,6 +109,7 @@ export class ProcessGroup {
 		while (!this.isGone() && Date.now() - (this.#killedAt ?? Date.now()) < 2_000) {
 			await delay(20);
 		}
+		this.#parentPipe?.destroy();
 	}
 
 	/** Resolves when nothing more comes out, or after 1 s: a process that left the group may hold the pipes. */

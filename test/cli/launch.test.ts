@@ -164,6 +164,18 @@ describe("millrace launch", { timeout: 60_000 }, () => {
 		assert.equal(end.code, 143);
 	});
 
+	it("does not look dead to a worker whose wrapper is gone", async () => {
+		const wrapper = `${watchingWorker.map((word) => `'${word}'`).join(" ")} & wait`;
+		const command = startMillrace(["launch", "--grace", "1", "--", "sh", "-c", wrapper]);
+		await command.writes("pid=");
+		const startMs = performance.now();
+		command.signal("SIGTERM");
+		const end = await command.ended;
+		// The worker ignores SIGTERM, so only the end of the grace may have ended it.
+		assert.ok(performance.now() - startMs >= 1_000);
+		await noneLeft(end.stdout);
+	});
+
 	it("exits with 128 and the number of the signal when it killed the workers, without blaming them", async () => {
 		const command = startMillrace(["launch", "--", "sh", "-c", "echo pid=$$; exec sleep 60"]);
 		await command.writes("pid=");
