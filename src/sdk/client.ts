@@ -45,8 +45,8 @@ export interface CreateTrialOptions {
 
 /**
  * The way to one server. Making one sends nothing: it connects at its first use, to the first of these:
- * `options.server`, the environment's `MILLRACE_SERVER`, the live server of the data directory, an embedded
- * server that is started on the data directory.
+ * `options.server`; the environment's `MILLRACE_SERVER`, unless a data directory is given; the live server of
+ * the data directory; an embedded server that is started on it.
  *
  * Every call throws MillraceError: `unavailable` if the server does not answer, `failed_precondition` if an
  * embedded server cannot start, and what the method says. An open client does not keep a script alive.

@@ -7,7 +7,7 @@ import { startEmbeddedServer } from "./embedded-server.js";
 
 /** Which server to use. */
 export interface ServerChoice {
-	/** The address of a server as `host:port`. Default: the environment's MILLRACE_SERVER. */
+	/** The address of a server as `host:port`. Default: the environment's MILLRACE_SERVER, unless a directory is given. */
 	readonly server?: string | undefined;
 	/**
 	 * The data directory whose server to use if no address is given. Default: the environment's
@@ -22,14 +22,14 @@ const answerMs = 3_000;
 const contentionMs = 30_000;
 
 /**
- * Connects to the first of these: the server that was named, `MILLRACE_SERVER`, the live server of the
- * data directory, an embedded server that is started on the data directory for the purpose.
+ * Connects to the first of these: the server that was named; `MILLRACE_SERVER`, unless a data directory was
+ * named; the live server of the data directory; an embedded server that is started on it for the purpose.
  *
  * Throws `invalid_argument` if the named address is malformed, `failed_precondition` with the server's own
  * words if an embedded one cannot start.
  */
 export async function connect(choice: ServerChoice = {}): Promise<Connection> {
-	const server = choice.server || process.env.MILLRACE_SERVER;
+	const server = choice.server || (choice.dataDirectory ? "" : process.env.MILLRACE_SERVER);
 	if (server) {
 		return openConnection(server);
 	}

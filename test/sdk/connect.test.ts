@@ -66,6 +66,15 @@ describe("connect", { timeout: 120_000 }, () => {
 		assert.equal(stdout, `address=${test.address}\n`);
 	});
 
+	it("prefers a data directory that is named to MILLRACE_SERVER", async (t) => {
+		process.env.MILLRACE_SERVER = "127.0.0.1:1";
+		t.after(() => delete process.env.MILLRACE_SERVER);
+		const { dataDirectory } = await test.connection.server.getServerInfo({});
+		const connection = await connect({ dataDirectory });
+		connection.close();
+		assert.equal(connection.address, test.address);
+	});
+
 	it("finds the live server of the data directory", async () => {
 		const { dataDirectory } = await test.connection.server.getServerInfo({});
 		const { stdout, ...end } = await runScript("print-address", { MILLRACE_DATA: dataDirectory });
