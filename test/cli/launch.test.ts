@@ -165,7 +165,7 @@ describe("millrace launch", { timeout: 60_000 }, () => {
 	});
 
 	it("does not look dead to a worker whose wrapper is gone", async () => {
-		const wrapper = `${watchingWorker.map((word) => `'${word}'`).join(" ")} & wait`;
+		const wrapper = `${watchingWorker.map((word) => `'${word}'`).join(" ")}; true`;
 		const command = startMillrace(["launch", "--grace", "1", "--", "sh", "-c", wrapper]);
 		await command.writes("pid=");
 		const startMs = performance.now();
