@@ -177,6 +177,7 @@ export class RendezvousMember {
 				}
 				break;
 			case "started":
+				this.trialRunId = message.value.trialRunId;
 				this.peers = message.value.peers;
 				this.#onStarted();
 				break;

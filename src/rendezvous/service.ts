@@ -1,11 +1,6 @@
 import { create, type MessageInitShape } from "@bufbuild/protobuf";
 import { MillraceError, messageOf } from "../errors.js";
-import {
-	CollectiveOperation,
-	type Contribution,
-	type JoinRequest,
-	PeerSchema,
-} from "../gen/millrace/v1/rendezvous_pb.js";
+import { type JoinRequest, PeerSchema } from "../gen/millrace/v1/rendezvous_pb.js";
 import type {
 	AttendRequest,
 	AttendResponseSchema,
@@ -14,16 +9,10 @@ import type {
 import { MemberSchema, TrialRunState } from "../gen/millrace/v1/trial_pb.js";
 import type { DuplexContext, ServiceHandlers } from "../rpc/handler.js";
 import type { ErrorLog } from "../rpc/status.js";
+import { answerMessages } from "./answer-messages.js";
+import { checkedContribution, checkedJoin } from "./attend-checks.js";
 import type { RunLedger } from "./run-ledger.js";
-import {
-	type Answer,
-	createRunState,
-	nextDeadline,
-	type RunEffect,
-	type RunEvent,
-	type RunState,
-	transition,
-} from "./state.js";
+import { createRunState, nextDeadline, type RunEffect, type RunEvent, type RunState, transition } from "./state.js";
 
 type Outgoing = MessageInitShape<typeof AttendResponseSchema>;
 
@@ -39,9 +28,14 @@ export interface Rendezvous {
 /** One stream, which is one member or one that wants to be. */
 interface Session {
 	readonly id: number;
+	readonly join: JoinRequest;
+	/** Where it is a member, or waits to be. */
+	run: Run | undefined;
+	isMember: boolean;
+	isGone: boolean;
 	send(message: Outgoing): void;
 	/** Ends the stream, with an error if there is one. */
-	end(error?: MillraceError): void;
+	end(error?: unknown): void;
 }
 
 interface Run {
@@ -49,6 +43,8 @@ interface Run {
 	readonly trialRunId: number;
 	readonly state: RunState;
 	readonly sessions: Map<number, Session>;
+	/** Settles when the ledger knows of the run's failure. */
+	closing: Promise<void> | undefined;
 	timer: NodeJS.Timeout | undefined;
 }
 
@@ -63,7 +59,14 @@ export function createRendezvousService(options: { ledger: RunLedger; log: Error
 		const key = `${trialId}/${trialRunId}`;
 		let run = runs.get(key);
 		if (run === undefined) {
-			run = { trialId, trialRunId, state: createRunState(worldSize), sessions: new Map(), timer: undefined };
+			run = {
+				trialId,
+				trialRunId,
+				state: createRunState(worldSize),
+				sessions: new Map(),
+				closing: undefined,
+				timer: undefined,
+			};
 			runs.set(key, run);
 		}
 		return run;
@@ -78,7 +81,20 @@ export function createRendezvousService(options: { ledger: RunLedger; log: Error
 		if (due !== undefined && !closing) {
 			run.timer = setTimeout(() => dispatch(run, { kind: "tick" }), Math.max(0, due - now()) + 1);
 		}
-		if (run.state.phase === "ended" && run.sessions.size === 0) {
+		if (run.state.phase === "ended") {
+			for (const session of run.sessions.values()) {
+				// Whoever waited for another process to go is for the next run.
+				if (!session.isMember) {
+					run.sessions.delete(session.id);
+					void enterNext(session, run);
+				}
+			}
+			forget(run);
+		}
+	}
+
+	function forget(run: Run): void {
+		if (run.sessions.size === 0 && run.closing === undefined) {
 			runs.delete(`${run.trialId}/${run.trialRunId}`);
 		}
 	}
@@ -86,60 +102,72 @@ export function createRendezvousService(options: { ledger: RunLedger; log: Error
 	function perform(run: Run, effect: RunEffect): void {
 		const { trialId, trialRunId } = run;
 		switch (effect.kind) {
-			case "welcome":
-				run.sessions.get(effect.session)?.send({ message: { case: "joined", value: { trialRunId } } });
+			case "admit": {
+				const session = run.sessions.get(effect.session);
+				if (session !== undefined) {
+					session.isMember = true;
+				}
+				// The writes are done in their order, so that the start is recorded after the last member.
+				remember(run, ledger.addMember(effect.join, trialRunId), () => welcome(run, effect.session));
 				break;
+			}
+			case "welcome-back": {
+				const session = run.sessions.get(effect.session);
+				if (session !== undefined) {
+					session.isMember = true;
+				}
+				welcome(run, effect.session);
+				break;
+			}
 			case "refuse":
-				run.sessions.get(effect.session)?.end(new MillraceError(effect.code, effect.reason));
+				run.sessions.get(effect.session)?.end(new MillraceError("already_exists", effect.reason));
+				break;
+			case "join-next":
 				break;
 			case "record-start":
-				remember(run, ledger.startRun(trialId, trialRunId), () => ({ kind: "recorded" }));
+				remember(run, ledger.startRun(trialId, trialRunId), () => dispatch(run, { kind: "recorded" }));
 				break;
 			case "started":
 				run.sessions.get(effect.session)?.send({ message: { case: "started", value: startedMessage(run) } });
 				break;
 			case "answer":
-				sendAnswer(run.sessions.get(effect.session), effect.rank, effect.answer);
+				for (const value of answerMessages(effect.rank, effect.answer)) {
+					run.sessions.get(effect.session)?.send({ message: { case: "answer", value } });
+				}
 				break;
 			case "decide-step":
-				remember(run, ledger.decideStep(trialId, trialRunId, effect.done), ({ preempted }) => ({
-					kind: "decided",
-					channel: effect.channel,
-					preempted,
-				}));
+				remember(run, ledger.decideStep(trialId, trialRunId, effect.done), ({ preempted }) =>
+					dispatch(run, { kind: "decided", channel: effect.channel, preempted }),
+				);
 				break;
 			case "finish":
-				remember(run, ledger.finishRun(trialId, trialRunId, effect.results), () => ({
-					kind: "decided",
-					channel: effect.channel,
-					preempted: false,
-				}));
+				remember(run, ledger.finishRun(trialId, trialRunId, effect.results), () =>
+					dispatch(run, { kind: "decided", channel: effect.channel, preempted: false }),
+				);
 				break;
 			case "remove-member":
-				remember(run, ledger.removeMember(memberOf(run, effect.rank)));
+				remember(run, ledger.removeMember(memberOf(run, effect.join)), () => {});
 				break;
 			case "fail":
-				void failRun(run, effect);
+				run.closing = failRun(run, effect);
 		}
 	}
 
-	/** Goes on with an event once the ledger has it; a ledger that fails ends the run. */
-	function remember<T>(run: Run, recorded: Promise<T>, then?: (result: T) => RunEvent): void {
-		recorded.then(
-			(result) => {
-				if (then !== undefined) {
-					dispatch(run, then(result));
-				}
-			},
-			(error) => {
-				log(`trial ${run.trialId}, run ${run.trialRunId}`, error);
-				dispatch(run, { kind: "close" });
-				void failRun(run, { reason: messageOf(error) });
-			},
-		);
+	function welcome(run: Run, session: number): void {
+		const { trialRunId } = run;
+		run.sessions.get(session)?.send({ message: { case: "joined", value: { trialRunId } } });
 	}
 
-	async function failRun(run: Run, failure: { reason: string; lost?: number; timeout?: true }): Promise<void> {
+	/** Goes on once the ledger has it; a ledger that fails ends the run. */
+	function remember<T>(run: Run, recorded: Promise<T>, then: (result: T) => void): void {
+		recorded.then(then).catch((error) => {
+			log(`trial ${run.trialId}, run ${run.trialRunId}`, error);
+			run.closing = failRun(run, { reason: messageOf(error) });
+			dispatch(run, { kind: "close" });
+		});
+	}
+
+	async function failRun(run: Run, failure: { reason: string; lost?: JoinRequest; timeout?: true }): Promise<void> {
 		const { trialId, trialRunId } = run;
 		try {
 			const progress = failure.lost === undefined ? "" : `; ${await ledger.lastProgress(memberOf(run, failure.lost))}`;
@@ -152,6 +180,9 @@ export function createRendezvousService(options: { ledger: RunLedger; log: Error
 		} catch (error) {
 			log(`closing trial ${trialId}, run ${trialRunId}`, error);
 			endSessions(run, new MillraceError("unavailable", "the server could not record the end of the run"));
+		} finally {
+			run.closing = undefined;
+			forget(run);
 		}
 	}
 
@@ -172,7 +203,7 @@ export function createRendezvousService(options: { ledger: RunLedger; log: Error
 		}
 		run.sessions.clear();
 		clearTimeout(run.timer);
-		runs.delete(`${run.trialId}/${run.trialRunId}`);
+		forget(run);
 	}
 
 	async function attend(requests: AsyncIterable<AttendRequest>, context: DuplexContext<Outgoing>): Promise<void> {
@@ -183,54 +214,66 @@ export function createRendezvousService(options: { ledger: RunLedger; log: Error
 			throw new MillraceError("invalid_argument", "message: the first message of Attend must be a join");
 		}
 		const join = checkedJoin(request.value);
-		const opened = await ledger.openRun(join);
-		if (!opened.open) {
-			const { state, reason, trialRunId } = opened;
-			context.send({ message: { case: "ended", value: { state, reason, trialRunId } } });
-			return;
-		}
-		await ledger.addMember(join, opened.trialRunId);
-		if (context.signal.aborted) {
-			return;
-		}
-		const run = runOf(join.trialId, opened.trialRunId, opened.worldSize);
-		const id = ++lastSession;
 		await new Promise<void>((resolve, reject) => {
-			const end = (error?: MillraceError) => {
-				run.sessions.delete(id);
-				if (error === undefined) {
-					resolve();
-				} else {
-					reject(error);
-				}
+			const session: Session = {
+				id: ++lastSession,
+				join,
+				run: undefined,
+				isMember: false,
+				isGone: false,
+				send: (message) => context.send(message),
+				end(error) {
+					session.run?.sessions.delete(session.id);
+					if (error === undefined) {
+						resolve();
+					} else {
+						reject(error);
+					}
+				},
 			};
-			run.sessions.set(id, { id, send: (message) => context.send(message), end });
 			const gone = () => {
-				if (run.sessions.delete(id)) {
-					dispatch(run, { kind: "disconnect", session: id });
+				session.isGone = true;
+				if (session.run?.sessions.delete(session.id)) {
+					dispatch(session.run, { kind: "disconnect", session: session.id });
 				}
 				resolve();
 			};
 			context.signal.addEventListener("abort", gone, { once: true });
-			dispatch(run, { kind: "join", join, session: id });
-			receive(run, id, join.rank, incoming).then(gone, (error) =>
-				isMalformed(error) ? run.sessions.get(id)?.end(error) : gone(),
-			);
+			enter(session).catch(session.end);
+			receive(session, incoming).then(gone, (error) => (isMalformed(error) ? session.end(error) : gone()));
 		});
 	}
 
-	async function receive(run: Run, session: number, rank: number, incoming: AsyncIterator<AttendRequest>) {
+	/** Brings a worker to the run that it may join. */
+	async function enter(session: Session): Promise<void> {
+		const { join } = session;
+		const opened = await ledger.openRun(join);
+		if (session.isGone) {
+			return;
+		}
+		if (!opened.open) {
+			const { state, reason, trialRunId } = opened;
+			session.send({ message: { case: "ended", value: { state, reason, trialRunId } } });
+			session.end();
+			return;
+		}
+		const run = runOf(join.trialId, opened.trialRunId, opened.worldSize);
+		session.run = run;
+		run.sessions.set(session.id, session);
+		dispatch(run, { kind: "join", join, session: session.id });
+	}
+
+	/** Brings a worker that came too late for a run to the next one. */
+	async function enterNext(session: Session, run: Run): Promise<void> {
+		await run.closing;
+		await enter(session).catch(session.end);
+	}
+
+	async function receive(session: Session, incoming: AsyncIterator<AttendRequest>): Promise<void> {
 		for (let next = await incoming.next(); !next.done; next = await incoming.next()) {
-			const { message } = next.value;
-			switch (message.case) {
-				case "contribution":
-					dispatch(run, { kind: "contribute", rank, session, contribution: checkedContribution(message.value) });
-					break;
-				case "leave":
-					dispatch(run, { kind: "leave", session, reason: message.value.reason });
-					break;
-				default:
-					throw new MillraceError("invalid_argument", "message: after the join, send contributions or a leave");
+			const event = eventOf(session, next.value);
+			if (session.run !== undefined) {
+				dispatch(session.run, event);
 			}
 		}
 	}
@@ -247,9 +290,8 @@ export function createRendezvousService(options: { ledger: RunLedger; log: Error
 	};
 }
 
-function memberOf(run: Run, rank: number) {
-	const memberUuid = run.state.members.get(rank)?.join.memberUuid ?? "";
-	return create(MemberSchema, { trialId: run.trialId, trialRunId: run.trialRunId, rank, memberUuid });
+function memberOf({ trialId, trialRunId }: Run, { rank, memberUuid }: JoinRequest) {
+	return create(MemberSchema, { trialId, trialRunId, rank, memberUuid });
 }
 
 function startedMessage(run: Run) {
@@ -259,83 +301,15 @@ function startedMessage(run: Run) {
 	return { trialRunId: run.trialRunId, peers };
 }
 
-/** Sends what the rank is due, each payload in a message of its own so that none grows with the world size. */
-function sendAnswer(session: Session | undefined, rank: number, { channel, number, ...answer }: Answer): void {
-	if (session === undefined) {
-		return;
+function eventOf({ id, join }: Session, { message }: AttendRequest): RunEvent {
+	switch (message.case) {
+		case "contribution":
+			return { kind: "contribute", rank: join.rank, session: id, contribution: checkedContribution(message.value) };
+		case "leave":
+			return { kind: "leave", session: id, reason: message.value.reason };
+		default:
+			throw new MillraceError("invalid_argument", "message: after the join, send contributions or a leave");
 	}
-	const given = [...answer.contributions];
-	const lowest = given[0]?.[0];
-	const due =
-		answer.operation === CollectiveOperation.ALLGATHER ||
-		(answer.operation === CollectiveOperation.GATHER && rank === lowest)
-			? given
-			: answer.operation === CollectiveOperation.BROADCAST
-				? given.slice(0, 1)
-				: [];
-	let size = 0;
-	let payloads: { rank: number; payload: Uint8Array }[] = [];
-	for (const [from, { payload }] of due) {
-		if (payloads.length > 0 && size + payload.length > answerBytes) {
-			session.send({ message: { case: "answer", value: { channel, number, payloads, more: true } } });
-			payloads = [];
-			size = 0;
-		}
-		payloads.push({ rank: from, payload });
-		size += payload.length;
-	}
-	const { preempted } = answer;
-	session.send({ message: { case: "answer", value: { channel, number, payloads, more: false, preempted } } });
-}
-
-/** The most bytes of payloads that are put together in one message of an answer. */
-const answerBytes = 4 * 1024 * 1024;
-/** The most bytes of one contribution. */
-const contributionBytes = 16 * 1024 * 1024;
-
-function checkedJoin(join: JoinRequest): JoinRequest {
-	const checks: [boolean, string][] = [
-		[join.trialId > 0, `trial_id is ${join.trialId}; it must be the id of a trial`],
-		[join.trialRunId >= 0, `trial_run_id is ${join.trialRunId}; it must not be negative`],
-		[join.memberUuid !== "", "member_uuid is empty; it must be a UUID that the process chose"],
-		[join.worldSize > 0, `world_size is ${join.worldSize}; it must be at least 1`],
-		[join.rank >= 0 && join.rank < join.worldSize, `rank is ${join.rank}; it must be from 0 to world_size - 1`],
-		[
-			join.localWorldSize > 0 && join.localWorldSize <= join.worldSize,
-			`local_world_size is ${join.localWorldSize}; it must be from 1 to world_size (${join.worldSize})`,
-		],
-		[
-			join.localRank >= 0 && join.localRank < join.localWorldSize,
-			`local_rank is ${join.localRank}; it must be from 0 to local_world_size - 1`,
-		],
-		[join.nodeRank >= 0, `node_rank is ${join.nodeRank}; it must not be negative`],
-		[join.joinTimeoutMs >= 0, `join_timeout_ms is ${join.joinTimeoutMs}; it must not be negative`],
-	];
-	const broken = checks.find(([holds]) => !holds);
-	if (broken !== undefined) {
-		throw new MillraceError("invalid_argument", broken[1]);
-	}
-	return join;
-}
-
-function checkedContribution(contribution: Contribution): Contribution {
-	const { channel, number, operation, payload } = contribution;
-	if (channel === undefined || channel.scope === 0 || channel.caller === 0) {
-		throw new MillraceError("invalid_argument", "contribution.channel must name a scope and a caller");
-	}
-	if (number < 1) {
-		throw new MillraceError("invalid_argument", `contribution.number is ${number}; operations count from 1`);
-	}
-	if (operation === CollectiveOperation.UNSPECIFIED || CollectiveOperation[operation] === undefined) {
-		throw new MillraceError("invalid_argument", `contribution.operation is ${operation}; it must be a known operation`);
-	}
-	if (payload.length > contributionBytes) {
-		throw new MillraceError(
-			"resource_exhausted",
-			`contribution.payload has ${payload.length} bytes; the most is ${contributionBytes}`,
-		);
-	}
-	return contribution;
 }
 
 function isMalformed(error: unknown): error is MillraceError {

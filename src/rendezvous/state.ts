@@ -76,11 +76,12 @@ export type RunEvent =
 
 /** What has to be done about it. */
 export type RunEffect =
-	| { readonly kind: "welcome"; readonly session: number; readonly join: JoinRequest }
+	| { readonly kind: "admit"; readonly session: number; readonly join: JoinRequest }
+	| { readonly kind: "welcome-back"; readonly session: number }
+	| { readonly kind: "join-next"; readonly session: number }
 	| {
 			readonly kind: "refuse";
 			readonly session: number;
-			readonly code: "already_exists" | "aborted";
 			readonly reason: string;
 	  }
 	| { readonly kind: "record-start" }
@@ -88,8 +89,8 @@ export type RunEffect =
 	| { readonly kind: "answer"; readonly session: number; readonly rank: number; readonly answer: Answer }
 	| { readonly kind: "decide-step"; readonly channel: CollectiveChannel; readonly done: boolean }
 	| { readonly kind: "finish"; readonly channel: CollectiveChannel; readonly results: readonly ReducedMetrics[] }
-	| { readonly kind: "remove-member"; readonly rank: number }
-	| { readonly kind: "fail"; readonly reason: string; readonly lost?: number; readonly timeout?: true };
+	| { readonly kind: "remove-member"; readonly join: JoinRequest }
+	| { readonly kind: "fail"; readonly reason: string; readonly lost?: JoinRequest; readonly timeout?: true };
 
 /** A run that nobody has joined yet. */
 export function createRunState(worldSize: number): RunState {
@@ -99,9 +100,7 @@ export function createRunState(worldSize: number): RunState {
 /** Applies an event to the state, and returns what has to be done. Asks no clock, and does nothing itself. */
 export function transition(state: RunState, event: RunEvent, now: number): RunEffect[] {
 	if (state.phase === "ended") {
-		return event.kind === "join"
-			? [{ kind: "refuse", session: event.session, code: "aborted", reason: "the run has just ended" }]
-			: [];
+		return event.kind === "join" ? [{ kind: "join-next", session: event.session }] : [];
 	}
 	switch (event.kind) {
 		case "join":
@@ -145,7 +144,7 @@ function join(state: RunState, request: JoinRequest, session: number, now: numbe
 	}
 	present.session = session;
 	present.goneAt = undefined;
-	const effects: RunEffect[] = [{ kind: "welcome", session, join: request }];
+	const effects: RunEffect[] = [{ kind: "welcome-back", session }];
 	if (state.phase === "running") {
 		effects.push({ kind: "started", session });
 	}
@@ -153,12 +152,9 @@ function join(state: RunState, request: JoinRequest, session: number, now: numbe
 }
 
 function admit(state: RunState, request: JoinRequest, session: number, now: number): RunEffect[] {
-	if (state.phase !== "forming") {
-		return [{ kind: "refuse", session, code: "aborted", reason: `the run lost rank ${request.rank} and is ending` }];
-	}
 	state.members.set(request.rank, { join: request, session, goneAt: undefined });
 	state.joinDeadline ??= now + (request.joinTimeoutMs || defaultJoinTimeoutMs);
-	const effects: RunEffect[] = [{ kind: "welcome", session, join: request }];
+	const effects: RunEffect[] = [{ kind: "admit", session, join: request }];
 	if (state.members.size === state.worldSize) {
 		state.phase = "starting";
 		effects.push({ kind: "record-start" });
@@ -272,9 +268,9 @@ function leave(state: RunState, session: number, reason: string): RunEffect[] {
 	const { rank, host } = member.join;
 	if (state.phase === "forming") {
 		state.members.delete(rank);
-		return [{ kind: "remove-member", rank }, ...admitWaiting(state, rank)];
+		return [{ kind: "remove-member", join: member.join }, ...admitWaiting(state, rank)];
 	}
-	return [{ kind: "remove-member", rank }, ...fail(state, `rank ${rank} on ${host} failed: ${reason}`)];
+	return [{ kind: "remove-member", join: member.join }, ...fail(state, `rank ${rank} on ${host} failed: ${reason}`)];
 }
 
 function tick(state: RunState, now: number): RunEffect[] {
@@ -283,9 +279,9 @@ function tick(state: RunState, now: number): RunEffect[] {
 		if (member.goneAt === undefined || member.goneAt > now) {
 			continue;
 		}
-		effects.push({ kind: "remove-member", rank });
+		effects.push({ kind: "remove-member", join: member.join });
 		if (state.phase !== "forming") {
-			return [...effects, ...fail(state, `rank ${rank} on ${member.join.host} is lost`, rank)];
+			return [...effects, ...fail(state, `rank ${rank} on ${member.join.host} is lost`, member.join)];
 		}
 		state.members.delete(rank);
 		effects.push(...admitWaiting(state, rank, now));
@@ -296,7 +292,6 @@ function tick(state: RunState, now: number): RunEffect[] {
 		effects.push({
 			kind: "refuse",
 			session: waiting.session,
-			code: "already_exists",
 			reason: `rank ${waiting.join.rank} is taken by process ${holder?.pid} on ${holder?.host}`,
 		});
 	}
@@ -338,7 +333,7 @@ function stuck(state: RunState): RunEffect[] {
 	return fail(state, `all workers wait for each other: ${list.join(", ")}`);
 }
 
-function fail(state: RunState, reason: string, lost?: number): RunEffect[] {
+function fail(state: RunState, reason: string, lost?: JoinRequest): RunEffect[] {
 	state.phase = "ended";
 	return [{ kind: "fail", reason, ...(lost === undefined ? {} : { lost }) }];
 }

@@ -62,7 +62,8 @@ export function fromStatus(error: unknown): MillraceError {
 	}
 	if (error instanceof Error && "code" in error && typeof error.code === "number") {
 		const details = "details" in error && typeof error.details === "string" ? error.details : error.message;
-		return new MillraceError(errorCodeOf(error.code), details, { cause: error });
+		// grpc-js's error would add its own internals to every stack, and nothing that the status does not say.
+		return new MillraceError(errorCodeOf(error.code), details);
 	}
 	return new MillraceError("unknown", String(error), { cause: error });
 }

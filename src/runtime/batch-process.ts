@@ -76,48 +76,67 @@ async function processAll<T, B>(
 	work: Work,
 	settings: BatchProcessSettings<T, B>,
 ): Promise<BatchProcessOutcome["status"]> {
-	const { rendezvous } = run;
-	const { trialDirectory, shard } = work;
+	const { trialDirectory, baseStep } = work;
 	await sweepRun(run, trialDirectory);
-
 	const reporter = new MetricReporter(run.connection.metrics);
-	const part = new Part({ number: 0, run, reporter, trialDirectory, step: work.baseStep });
+	const part = new Part({ number: 0, run, reporter, trialDirectory, step: baseStep });
 	try {
 		const processor = new Processor(contextOf(part, settings));
 		await processor.setup?.();
 		await part.ready();
 
 		const committer = new Committer(part, processor);
-		const batches = loadBatches(dataset, shard.batches(), settings.dataLoader);
-		for (let step = 1; step <= shard.stepCount; step++) {
-			const { value: loaded } = await batches.next();
-			rendezvous.signal.throwIfAborted();
-			// In the last step there may be no batch left for this worker, which commits with the others all the same.
-			if (loaded) {
-				const batchIdx = part.step++;
-				part.reducers.beginBatch(loaded.indices[0] ?? 0);
-				await processor.processBatch(loaded.batch, batchIdx, { indices: loaded.indices, signal: rendezvous.signal });
-				committer.add(loaded.ranges);
-			}
-			const isLast = step === shard.stepCount;
-			if (isLast || step % settings.checkpointInterval === 0) {
-				await committer.commit();
-				if (await stepBarrier(rendezvous, part.step, isLast)) {
-					await batches.return();
-					return "preempted";
-				}
-			}
+		if (await processSteps(processor, part, committer, dataset, work, settings)) {
+			return "preempted";
 		}
 
 		const { results, groups } = await reduceAll(part);
 		await processor.onFinish?.(results);
 		await part.closeModels();
 		await committer.commitFinish();
-		await finishBarrier(rendezvous, part.step, groups);
+		await finishBarrier(run.rendezvous, part.step, groups);
 		await sweepRun(run, trialDirectory);
 		return "completed";
 	} finally {
 		await part.closeModels();
+	}
+}
+
+/** Processes this worker's share, and commits it step by step. Returns whether the run was preempted. */
+async function processSteps<T, B>(
+	processor: BatchProcessor<B>,
+	part: Part,
+	committer: Committer,
+	dataset: Dataset<T>,
+	{ shard }: Work,
+	{ checkpointInterval, dataLoader }: BatchProcessSettings<T, B>,
+): Promise<boolean> {
+	const { rendezvous } = part.run;
+	const { signal } = rendezvous;
+	const batches = loadBatches(dataset, shard.batches(), dataLoader);
+	try {
+		for (let step = 1; step <= shard.stepCount; step++) {
+			const { value: loaded } = await batches.next();
+			signal.throwIfAborted();
+			// In the last step there may be no batch left for this worker, which commits with the others all the same.
+			if (loaded) {
+				const { batch, indices, ranges } = loaded;
+				const batchIdx = part.step++;
+				part.reducers.beginBatch(indices[0] ?? 0);
+				await processor.processBatch(batch, batchIdx, { indices, signal });
+				committer.add(ranges);
+			}
+			const isLast = step === shard.stepCount;
+			if (isLast || step % checkpointInterval === 0) {
+				await committer.commit();
+				if (await stepBarrier(rendezvous, part.step, isLast)) {
+					return true;
+				}
+			}
+		}
+		return false;
+	} finally {
+		await batches.return();
 	}
 }
 

@@ -25,9 +25,8 @@ export class Committer {
 	}
 
 	/** Commits what onFinish has reported and written. */
-	async commitFinish(): Promise<void> {
-		this.#part.reducers.end();
-		await this.#send(true);
+	commitFinish(): Promise<void> {
+		return this.#send(true);
 	}
 
 	async #send(finish: boolean): Promise<void> {

@@ -72,19 +72,18 @@ export class BatchProcessorContext {
 	 *
 	 * Python: `to_device`
 	 */
-	toDevice(data: Record<string, unknown>, options?: ToTensorOptions): Record<string, Tensor>;
+	toDevice<K extends string>(data: Record<K, unknown>, options?: ToTensorOptions): Record<K, Tensor>;
 	toDevice(data: unknown, options?: ToTensorOptions): Tensor;
 	toDevice(data: unknown, options: ToTensorOptions = {}): unknown {
-		const converted = toTensor(data, options);
-		if (converted !== undefined) {
-			return converted;
-		}
-		const type = data === null ? "null" : typeof data === "object" ? data.constructor?.name : typeof data;
-		if (!this.#warned.has(String(type))) {
-			this.#warned.add(String(type));
-			console.warn(`millrace: toDevice cannot make a tensor of a value of type ${type}; it is returned as it is`);
-		}
-		return data;
+		const unconvertible = (value: unknown) => {
+			const type = value === null ? "null" : typeof value === "object" ? value.constructor?.name : typeof value;
+			if (!this.#warned.has(String(type))) {
+				this.#warned.add(String(type));
+				console.warn(`millrace: toDevice cannot make a tensor of a value of type ${type}; it is returned as it is`);
+			}
+			return value;
+		};
+		return toTensor(data, options, unconvertible);
 	}
 
 	/**

@@ -14,6 +14,7 @@ export interface Reduced {
 /** Lets the chief reduce what all workers of all runs have committed, and tells every worker. */
 export async function reduceAll(part: Part): Promise<Reduced> {
 	const { member, rendezvous } = part.run;
+	part.reducers.end();
 	if (member.rank !== 0) {
 		return { results: fromJsonText(await broadcastText(rendezvous, "")) as JsonObject, groups: [] };
 	}

@@ -1,26 +1,17 @@
 import assert from "node:assert/strict";
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { after, before, describe, it } from "node:test";
+import { after, describe, it } from "node:test";
 import { Client } from "../../src/sdk/index.js";
-import type { RunningServer } from "../../src/server/index.js";
 import { startTestServer } from "../support/start-test-server.js";
 import { startWorkers, type WorkerEnd } from "../support/start-workers.js";
 import { tempDir } from "../support/temp-dir.js";
 
-describe("batchProcess", { timeout: 120_000 }, () => {
-	let server: RunningServer;
-	let client: Client;
+const server = await startTestServer();
+const client = new Client({ server: server.address });
+after(() => client.close());
 
-	before(async () => {
-		server = await startTestServer();
-		client = new Client({ server: server.address });
-	});
-	after(async () => {
-		await client.close();
-		await server.close();
-	});
-
+describe("batchProcess", { timeout: 240_000 }, () => {
 	/** Runs a trial once with real worker processes. */
 	async function run(world: number, options: object | ((rank: number) => object), trialId?: number) {
 		const trial = trialId ?? (await newTrial());
@@ -43,7 +34,7 @@ describe("batchProcess", { timeout: 120_000 }, () => {
 	const count = ({ lines }: WorkerEnd, call: string) => lines.filter((line) => line.call === call).length;
 
 	// Rows: records, batch size, world, and for each rank the calls of processBatch and onCheckpointStart.
-	const table: [string, object & { records: number }, number, [batches: number, checkpoints: number][]][] = [
+	const table: [string, object, number, [batches: number, checkpoints: number][]][] = [
 		["50 records, batch 10", { records: 50, batchSize: 10 }, 1, [[5, 5]]],
 		[
 			"50 records, batch 10",
