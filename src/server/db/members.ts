@@ -4,8 +4,16 @@ import type { Member } from "../../gen/millrace/v1/trial_pb.js";
 import type { Reader, Transaction } from "./database.js";
 import { getRunRow, isOpen, type TrialRunRow } from "./trial-runs.js";
 
-/** Records that a member is there. One that was gone and comes back is a member again. */
+/**
+ * Records that a member is there. One that was gone and comes back is a member again.
+ *
+ * Throws `failed_precondition` if the run was closed meanwhile.
+ */
 export async function addMember(tx: Transaction, join: JoinRequest, trialRunId: number): Promise<void> {
+	const run = await getRunRow(tx, join.trialId, trialRunId);
+	if (!isOpen(run)) {
+		throw new MillraceError("failed_precondition", closedRunText(join.trialId, run));
+	}
 	const known = await tx.run(
 		`UPDATE members SET gone_time = NULL
 		WHERE trial_id = ? AND trial_run_id = ? AND rank = ? AND member_uuid = ?`,

@@ -2,6 +2,8 @@ import { MillraceError } from "../../errors.js";
 import type { JoinRequest, ReducedMetrics } from "../../gen/millrace/v1/rendezvous_pb.js";
 import { type Member, TrialRunState } from "../../gen/millrace/v1/trial_pb.js";
 import type { OpenedRun, RunLedger } from "../../rendezvous/run-ledger.js";
+import { assertMetricGroup } from "../metric-group.js";
+import { parseJson } from "../request-checks.js";
 import type { Database, Transaction } from "./database.js";
 import { enumValue } from "./enum-name.js";
 import { addMember, closedRunText, removeMember } from "./members.js";
@@ -28,7 +30,13 @@ export function createRunLedger(db: Database): RunLedger {
 		closeRun: (trialId, trialRunId, state, reason) =>
 			db.write(async (tx) => toTrialRun(await closeRun(tx, trialId, trialRunId, state, reason))),
 		decideStep: (trialId, trialRunId, done) => db.write((tx) => decideStep(tx, trialId, trialRunId, done)),
-		finishRun: (trialId, trialRunId, results) => db.write((tx) => finishRun(tx, trialId, trialRunId, results)),
+		async finishRun(trialId, trialRunId, results) {
+			for (const [i, { group, metricsJson }] of results.entries()) {
+				assertMetricGroup(group);
+				parseJson(`results[${i}].metrics_json`, metricsJson, "object");
+			}
+			await db.write((tx) => finishRun(tx, trialId, trialRunId, results));
+		},
 		lastProgress: (member) => lastProgress(db, member),
 	};
 }

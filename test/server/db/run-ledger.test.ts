@@ -61,7 +61,7 @@ async function startRun({ db, ledger, trialId }: Fixture) {
 }
 
 const refused =
-	(message: RegExp, code: "failed_precondition" | "not_found" = "failed_precondition") =>
+	(message: RegExp, code: "failed_precondition" | "not_found" | "invalid_argument" = "failed_precondition") =>
 	(error: Error) => {
 		assert.match(error.message, message);
 		assert.ok(isMillraceError(error, code));
@@ -219,6 +219,17 @@ describe("finishRun", { timeout: 30_000 }, () => {
 		assert.equal(JSON.parse(trial.summaryMetricsJson).inference.accuracy.last, 0.5);
 		const joined = await ledger.openRun(joinOf(trialId));
 		assert.deepEqual(joined, { open: false, trialRunId: 1, state: TrialRunState.COMPLETED, reason: "" });
+	});
+
+	it("refuses results that are malformed", async () => {
+		const { ledger, trialId } = await open();
+		for (const [result, message] of [
+			[{ group: "a.b", metricsJson: "{}" }, /metric group cannot contain '\.'/],
+			[{ group: "a", metricsJson: "[]" }, /results\[0\]\.metrics_json is JSON of another kind/],
+		] as const) {
+			const results = [create(ReducedMetricsSchema, result)];
+			await assert.rejects(ledger.finishRun(trialId, 1, results), refused(message, "invalid_argument"));
+		}
 	});
 
 	it("lets only the finish that completes the trial count, however many runs tried", async () => {

@@ -198,6 +198,43 @@ describe("MetricService", { timeout: 60_000 }, () => {
 		assert.equal(summary.validation.v.count, 2);
 	});
 
+	it("archives as Determined does in its own reference", async () => {
+		const server = await startTestServer();
+		const trialId = await startTrial(server);
+		const trials = server.client(TrialService);
+		const report = reporter(server);
+		const reference: [group: string, run: number, steps: number, archived: number][] = [
+			["training", 1, 10, 0],
+			["validation", 1, 10, 0],
+			["training", 1, 20, 0],
+			["validation", 1, 20, 0],
+			["validation", 1, 30, 0],
+			["training", 1, 25, 0],
+			["validation", 2, 25, 1],
+			["validation", 2, 30, 0],
+			["training", 2, 30, 0],
+			["training", 3, 27, 2],
+			["validation", 4, 27, 0],
+			["generic-x", 4, 27, 0],
+			["generic-x", 4, 29, 0],
+			["inference", 4, 28, 0],
+			["inference", 5, 28, 2],
+		];
+		let run = 0;
+		let count = 0;
+		for (const [group, trialRunId, stepsCompleted, archived] of reference) {
+			if (trialRunId > run) {
+				if (run > 0) {
+					await trials.endTrialRun({ trialId, trialRunId: run, state: TrialRunState.FAILED });
+				}
+				run = await openRun(server, trialId);
+			}
+			assert.deepEqual(await report({ trialId, trialRunId, group, stepsCompleted, metricsJson: "{}" }), ["ok"]);
+			count += 1 - archived;
+			assert.equal((await stored(server, trialId)).length, count, `${group} ${trialRunId} ${stepsCompleted}`);
+		}
+	});
+
 	it("archives the reports that no commit confirmed when the next run starts, and no others", async () => {
 		const server = await startTestServer();
 		const trialId = await startTrial(server);

@@ -145,8 +145,8 @@ export const firstTables: Migration = {
 		) STRICT`,
 		`CREATE UNIQUE INDEX metric_reports_by_key ON metric_reports
 			(trial_id, group_name, steps_completed, trial_run_id, rank, part, commit_number, origin) WHERE archived = 0`,
-		`CREATE INDEX metric_reports_in_order ON metric_reports
-			(trial_id, trial_run_id, step, id, group_name) WHERE archived = 0`,
+		// Every index ends with the row's id. Named in the list, it would be no part of a search by (run, step, id).
+		"CREATE INDEX metric_reports_in_order ON metric_reports (trial_id, trial_run_id, step) WHERE archived = 0",
 		`CREATE TABLE checkpoints (
 			id INTEGER PRIMARY KEY AUTOINCREMENT,
 			uuid TEXT NOT NULL UNIQUE,
