@@ -8,7 +8,8 @@ const pollMs = 500;
 /** How often a line is written where there is no terminal, in milliseconds. */
 const lineMs = 5_000;
 
-const barWidth = 24;
+const widestBar = 24;
+const narrowestBar = 4;
 
 /** Shows the progress of a trial: as a bar on a terminal, else as a line now and then. */
 export class ProgressDisplay {
@@ -89,8 +90,14 @@ export class ProgressDisplay {
 		if (text === undefined) {
 			return `${this.#label()}: starting`;
 		}
-		const full = Math.round(this.#meter.fraction * barWidth);
-		return `${this.#label()} [${"█".repeat(full)}${"░".repeat(barWidth - full)}] ${text}`;
+		// The words matter more than the bar, which gets the room that they leave.
+		const room = this.#status.width - `${this.#label()} [] ${text}`.length;
+		if (room < narrowestBar) {
+			return `${this.#label()} ${text}`;
+		}
+		const width = Math.min(room, widestBar);
+		const full = Math.round(this.#meter.fraction * width);
+		return `${this.#label()} [${"█".repeat(full)}${"░".repeat(width - full)}] ${text}`;
 	}
 
 	#printLine(): void {

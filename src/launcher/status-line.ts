@@ -25,6 +25,11 @@ export class StatusLine {
 		this.isShown = stream.isTTY === true;
 	}
 
+	/** How many characters can be shown. */
+	get width(): number {
+		return (this.#stream.columns || 80) - 1;
+	}
+
 	/** Shows this text instead of the last; an empty text shows nothing. */
 	show(text: string): void {
 		this.#text = text;
@@ -54,7 +59,7 @@ export class StatusLine {
 	#draw(): void {
 		// In the middle of somebody's line it would be taken for a part of it.
 		if (this.isShown && this.#text !== "" && this.#isAtLineStart) {
-			this.#stream.write(this.#text.slice(0, (this.#stream.columns ?? 80) - 1));
+			this.#stream.write(this.#text.slice(0, this.width));
 			this.#isDrawn = true;
 		}
 	}
