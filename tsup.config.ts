@@ -11,7 +11,13 @@ export default defineConfig({
 	format: "esm",
 	target: "node20",
 	platform: "node",
-	dts: { entry: { index: "src/sdk/index.ts", runtime: "src/runtime/index.ts", server: "src/server/index.ts" } },
+	dts: {
+		entry: { index: "src/sdk/index.ts", runtime: "src/runtime/index.ts", server: "src/server/index.ts" },
+		// What is @internal would draw the generated messages and grpc-js into the declarations.
+		compilerOptions: { stripInternal: true },
+		// They use Node's URL and AbortSignal, which a project with `types: []` does not have by itself.
+		banner: '/// <reference types="node" />',
+	},
 	splitting: true,
 	clean: true,
 	sourcemap: true,

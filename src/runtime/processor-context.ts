@@ -42,6 +42,7 @@ export class BatchProcessorContext {
 	readonly #profile: boolean;
 	readonly #warned = new Set<string>();
 
+	/** @internal For the runtime's own use. */
 	constructor(part: Part, options: { distributed: DistributedContext; info: RunInfo; profile: boolean }) {
 		this.#part = part;
 		this.distributed = options.distributed;

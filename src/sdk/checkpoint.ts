@@ -36,7 +36,7 @@ export class Checkpoint {
 	readonly #session: Session;
 	#message: CheckpointMessage;
 
-	/** For the SDK's own use. */
+	/** @internal For the SDK's own use. */
 	constructor(session: Session, message: CheckpointMessage) {
 		this.#session = session;
 		this.#message = message;

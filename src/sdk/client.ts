@@ -19,7 +19,7 @@ import { type UploadCheckpointOptions, uploadCheckpoint } from "./upload-checkpo
 
 /** Options of a Client. */
 export interface ClientOptions extends ServerChoice {
-	/** An open connection to use instead, as the runtime has one. The client's close leaves it open. */
+	/** @internal An open connection to use instead, as the runtime has one. The client's close leaves it open. */
 	readonly connection?: Connection;
 }
 

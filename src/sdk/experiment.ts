@@ -32,7 +32,7 @@ export class Experiment {
 
 	readonly #session: Session;
 
-	/** For the SDK's own use. */
+	/** @internal For the SDK's own use. */
 	constructor(session: Session, message: ExperimentMessage) {
 		this.#session = session;
 		Object.assign(this, fieldsOf(message));

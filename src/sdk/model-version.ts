@@ -42,7 +42,7 @@ export class ModelVersion {
 
 	readonly #session: Session;
 
-	/** For the SDK's own use. */
+	/** @internal For the SDK's own use. */
 	constructor(session: Session, message: ModelVersionMessage) {
 		this.#session = session;
 		Object.assign(this, fieldsOf(session, message));

@@ -52,7 +52,7 @@ export class Model {
 
 	readonly #session: Session;
 
-	/** For the SDK's own use. */
+	/** @internal For the SDK's own use. */
 	constructor(session: Session, message: ModelMessage) {
 		this.#session = session;
 		Object.assign(this, fieldsOf(message));

@@ -51,7 +51,7 @@ export class Trial {
 	readonly #session: Session;
 	#message: TrialMessage;
 
-	/** For the SDK's own use. */
+	/** @internal For the SDK's own use. */
 	constructor(session: Session, message: TrialMessage) {
 		this.#session = session;
 		this.#message = message;

@@ -92,7 +92,7 @@ export class DistributedContext implements WorkerPlace {
 	/** Does nothing: the connection belongs to batchProcess. Python: `close` */
 	close(): void {}
 
-	/** Connects the operations to a run. The runtime does so once it has joined. */
+	/** @internal Connects the operations to a run. The runtime does so once it has joined. */
 	bind(member: RendezvousMember): void {
 		this.#member = member;
 	}
