@@ -1,8 +1,9 @@
 import { availableParallelism } from "node:os";
 import { type Command, InvalidArgumentError, Option } from "commander";
 import { MillraceError } from "../errors.js";
-import { exitCodes } from "../launcher/exit-codes.js";
+import { exitCodes } from "../exit-codes.js";
 import { launch } from "../launcher/launch.js";
+import { wasPreempted } from "../launcher/was-preempted.js";
 import { watchParentPipe } from "../parent-pipe.js";
 import { onStopSignals } from "./stop-signals.js";
 
@@ -47,7 +48,11 @@ async function runLaunch(command: string[], flags: LaunchFlags): Promise<void> {
 	});
 	stopSignals.deliver((signal) => launched.interrupt(signal));
 	const exitCode = await launched.finished;
-	process.exitCode = isOrphan ? exitCodes.parentLost : exitCode;
+	if (isOrphan) {
+		process.exitCode = exitCodes.parentLost;
+	} else {
+		process.exitCode = exitCode === exitCodes.done && (await wasPreempted()) ? exitCodes.preempted : exitCode;
+	}
 }
 
 function workerCount(flag: string | undefined): number {

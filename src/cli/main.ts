@@ -1,6 +1,6 @@
 import { Command, CommanderError } from "commander";
 import { isMillraceError } from "../errors.js";
-import { exitCodes } from "../launcher/exit-codes.js";
+import { exitCodes } from "../exit-codes.js";
 import { version } from "../version.js";
 import { addLaunchCommand } from "./launch.js";
 import { addRunCommand } from "./run.js";

@@ -1,5 +1,5 @@
 import { type Command, InvalidArgumentError, Option } from "commander";
-import { signalExitCode } from "../launcher/exit-codes.js";
+import { signalExitCode } from "../exit-codes.js";
 import { version } from "../version.js";
 import { onStopSignals } from "./stop-signals.js";
 import { untilUnused } from "./unused-server.js";

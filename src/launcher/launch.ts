@@ -1,7 +1,8 @@
 import { hostname } from "node:os";
-import { exitCodeOf, exitCodes, isFailure, signalExitCode } from "./exit-codes.js";
+import { exitCodes, signalExitCode } from "../exit-codes.js";
 import { formatFailure, type WorkerFailure } from "./failure-report.js";
 import { createLinePrefixer } from "./line-prefixer.js";
+import { exitCodeOf, isFailure } from "./process-end.js";
 import { type ProcessEnd, ProcessGroup } from "./process-group.js";
 
 /** What `launch` starts, and how it ends it. */

@@ -246,7 +246,10 @@ export class RendezvousMember {
 		}
 		const verdict = TrialRunState[ended.state]?.toLowerCase() ?? "closed";
 		const reason = ended.reason === "" ? "" : `: ${ended.reason}`;
-		this.#lose(new MillraceError("aborted", `run ${ended.trialRunId} of the trial is ${verdict}${reason}`));
+		const error = new MillraceError("aborted", `run ${ended.trialRunId} of the trial is ${verdict}${reason}`);
+		// It has its cause in another process; a stack of this one would only hide the sentence.
+		error.stack = `${error.name}: ${error.message}`;
+		this.#lose(error);
 	}
 
 	#lose(error: MillraceError): void {

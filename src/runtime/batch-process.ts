@@ -1,4 +1,5 @@
 import { messageOf } from "../errors.js";
+import { exitCodes } from "../exit-codes.js";
 import { watchParentPipe } from "../parent-pipe.js";
 import { MetricReporter } from "../sdk/metric-reporter.js";
 import { type BatchProcessOptions, type BatchProcessSettings, checkOptions } from "./batch-process-options.js";
@@ -44,7 +45,7 @@ export async function batchProcess<T, B = T[]>(
 	options: BatchProcessOptions<T, B> = {},
 ): Promise<BatchProcessOutcome> {
 	const settings = checkOptions(options);
-	watchParentPipe(() => process.exit(parentLost));
+	watchParentPipe(() => process.exit(exitCodes.parentLost));
 	const run = await joinRun(settings);
 	if (run.kind === "finished") {
 		return { status: "completed", trialId: run.trialId, trialRunId: run.trialRunId };
@@ -59,7 +60,7 @@ export async function batchProcess<T, B = T[]>(
 		const { trialId, trialRunId } = run.member;
 		return { status, trialId, trialRunId };
 	} catch (error) {
-		// If the run has ended, that is why everything else fails.
+		// If the run has ended, that is why everything here fails.
 		const cause = run.rendezvous.signal.aborted ? run.rendezvous.signal.reason : error;
 		await run.rendezvous.leave(messageOf(cause));
 		throw cause;
@@ -159,10 +160,6 @@ function contextOf(
 /** Makes the process exit with the code for "can go on later", unless a launcher speaks for it. */
 function tellPreempted(): void {
 	if (process.env.MILLRACE_PARENT_PIPE === undefined) {
-		process.exitCode = preemptedExit;
+		process.exitCode = exitCodes.preempted;
 	}
 }
-
-const preemptedExit = 75;
-/** The exit code of a worker whose parent is gone. */
-const parentLost = 129;

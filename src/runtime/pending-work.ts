@@ -4,32 +4,37 @@
  */
 export class PendingWork {
 	readonly #open = new Set<Promise<unknown>>();
-	readonly #unheard: { error: unknown }[] = [];
+	readonly #failed: Failure[] = [];
 
 	/** Keeps an eye on `work`. Whoever awaits the returned promise has heard of its failure. */
 	track<T>(work: Promise<T>): Promise<T> {
-		let heard = false;
+		const failure: Failure = { isHeard: false, error: undefined };
 		const watched: Promise<unknown> = work
 			.catch((error) => {
-				if (!heard) {
-					this.#unheard.push({ error });
-				}
+				failure.error = error;
+				this.#failed.push(failure);
 			})
 			.finally(() => this.#open.delete(watched));
 		this.#open.add(watched);
 		return new HeardPromise(work, () => {
-			heard = true;
+			failure.isHeard = true;
 		});
 	}
 
 	/** Waits for all that is open now. Throws the first failure that nobody has heard of. */
 	async settle(): Promise<void> {
 		await Promise.all(this.#open);
-		const [first] = this.#unheard.splice(0);
+		// An await listens a little later than it is written, so what is heard is known only now.
+		const first = this.#failed.splice(0).find(({ isHeard }) => !isHeard);
 		if (first !== undefined) {
 			throw first.error;
 		}
 	}
+}
+
+interface Failure {
+	isHeard: boolean;
+	error: unknown;
 }
 
 /** A promise that tells when somebody listens to it. */
