@@ -1,4 +1,5 @@
 import { MillraceError } from "./errors.js";
+import { checkKeys, type KnownKeys, keys } from "./known-keys.js";
 
 /** What JSON can say. */
 export type ConfigValue = string | number | boolean | null | ConfigValue[] | ConfigObject;
@@ -111,9 +112,6 @@ export function environmentVariablesOf(config: ExperimentConfig): Record<string,
 	return environmentVariables(config.environment?.environment_variables);
 }
 
-/** Whether Millrace uses a key, or accepts it because Determined knows it. */
-type KnownKeys = Readonly<Record<string, "used" | "unused">>;
-
 const topKeys: KnownKeys = {
 	...keys("used", "name description labels entrypoint resources max_restarts hyperparameters data"),
 	...keys("used", "checkpoint_storage environment searcher"),
@@ -147,53 +145,6 @@ const searcherKeys: KnownKeys = {
 	...keys("used", "name metric smaller_is_better max_length max_time time_metric"),
 	...keys("unused", "source_checkpoint_uuid source_trial_id"),
 };
-
-function keys(use: "used" | "unused", names: string): KnownKeys {
-	return Object.fromEntries(names.split(" ").map((name) => [name, use]));
-}
-
-function checkKeys(object: ConfigObject, path: string, known: KnownKeys, unused: string[]): void {
-	for (const key of Object.keys(object)) {
-		if (!Object.hasOwn(known, key)) {
-			const where = path === "" ? "" : ` in ${path}`;
-			throw invalid(`unknown key ${key}${where}; ${suggestion(key, Object.keys(known))}`);
-		}
-		if (known[key] === "unused") {
-			unused.push(join(path, key));
-		}
-	}
-}
-
-function suggestion(key: string, known: string[]): string {
-	const nearest = known
-		.map((candidate) => ({ candidate, distance: editDistance(key.toLowerCase(), candidate) }))
-		.reduce((best, next) => (next.distance < best.distance ? next : best));
-	return nearest.distance <= Math.max(2, Math.floor(key.length / 2))
-		? `did you mean ${nearest.candidate}?`
-		: `the keys here are ${known.join(", ")}`;
-}
-
-/** Counts the letters to insert, remove, replace or swap with their neighbour (Damerau and Levenshtein). */
-function editDistance(left: string, right: string): number {
-	const rows: number[][] = [Array.from({ length: right.length + 1 }, (_, column) => column)];
-	const at = (row: number, column: number) => rows[row]?.[column] ?? 0;
-	for (let row = 1; row <= left.length; row++) {
-		rows.push([row]);
-		for (let column = 1; column <= right.length; column++) {
-			const same = left[row - 1] === right[column - 1];
-			const swapped = left[row - 1] === right[column - 2] && left[row - 2] === right[column - 1];
-			rows[row]?.push(
-				Math.min(
-					at(row - 1, column) + 1,
-					at(row, column - 1) + 1,
-					at(row - 1, column - 1) + (same ? 0 : 1),
-					swapped ? at(row - 2, column - 2) + 1 : Number.POSITIVE_INFINITY,
-				),
-			);
-		}
-	}
-	return at(left.length, right.length);
-}
 
 function labels(value: ConfigValue | undefined): string[] {
 	if (value === undefined || value === null) {
