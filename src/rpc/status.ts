@@ -49,11 +49,33 @@ export type ErrorLog = (message: string, error: unknown) => void;
  */
 export function toStatus(thrown: unknown, method: string, log: ErrorLog): Pick<StatusObject, "code" | "details"> {
 	if (isMillraceError(thrown)) {
-		return { code: grpcStatusOf(thrown.code), details: thrown.message };
+		return { code: grpcStatusOf(thrown.code), details: fitHeader(thrown.message) };
 	}
 	log(`${method} failed`, thrown);
 	return { code: GrpcStatus.INTERNAL, details: "internal error" };
 }
+
+/** Cuts a message that its header could not carry: the call would never end. */
+function fitHeader(message: string): string {
+	// Half of a surrogate pair has no encoding, and encodeURI throws.
+	const text = message.replace(/\p{Surrogate}/gu, "\ufffd");
+	if (encodeURI(text).length <= headerBytes) {
+		return text;
+	}
+	let size = 0;
+	let end = 0;
+	for (const character of text) {
+		size += encodeURI(character).length;
+		if (size > headerBytes) {
+			break;
+		}
+		end += character.length;
+	}
+	return `${text.slice(0, end)}… (cut)`;
+}
+
+/** The most bytes of a message when it is encoded as a header: gRPC in other languages takes 8 KiB of headers. */
+const headerBytes = 7 * 1024;
 
 /** Turns what grpc-js gives a client into a MillraceError. */
 export function fromStatus(error: unknown): MillraceError {
