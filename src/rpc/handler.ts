@@ -104,7 +104,8 @@ function grpcHandler(method: DescMethod, handler: AnyHandler, log: ErrorLog) {
 }
 
 async function* decodedRequests(method: DescMethod, call: ServerDuplexStream<Buffer, Buffer>) {
-	for await (const bytes of call) {
+	// An iterator that destroys the stream when it ends would take away the way back, and the call would never end.
+	for await (const bytes of call.iterator({ destroyOnReturn: false })) {
 		yield decode(method.input, bytes);
 	}
 }
