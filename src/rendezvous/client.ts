@@ -123,9 +123,9 @@ export class RendezvousMember {
 			this.close();
 			return;
 		}
-		const told = new Promise((resolve) => this.#lost.signal.addEventListener("abort", resolve, { once: true }));
 		this.#call?.send({ message: { case: "leave", value: { reason } } });
-		await Promise.race([told, sleep(leaveMs)]);
+		// The server's answer is the end of the run.
+		await sleep(leaveMs, this.#lost.signal).catch(() => {});
 		this.close();
 	}
 
