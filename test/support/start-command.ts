@@ -60,6 +60,9 @@ export function startCommand(
 	const child = spawn(program, args, {
 		stdio: ["pipe", "pipe", "pipe"],
 		env: { PATH, HOME, ...options.env },
+		// A command that hangs may not keep the tests from ending.
+		timeout: 240_000,
+		killSignal: "SIGKILL",
 		...(options.cwd === undefined ? {} : { cwd: options.cwd }),
 	});
 	let stdout = "";
