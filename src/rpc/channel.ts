@@ -1,4 +1,5 @@
 import { type ChannelOptions, Client, credentials } from "@grpc/grpc-js";
+import { MillraceError } from "../errors.js";
 
 /** The largest message either side accepts, in bytes: a collective's 16 MiB with room for the rest. */
 export const maxMessageBytes = 32 * 1024 * 1024;
@@ -21,6 +22,9 @@ export class Channel {
 	reached = false;
 	/** grpc-js's client, for client.ts. */
 	readonly grpc: Client;
+	/** Called by `close`, for call-guard.ts. */
+	readonly closeListeners = new Set<() => void>();
+	#closed = false;
 
 	constructor(address: string, timeouts: ChannelTimeouts = {}) {
 		this.address = address;
@@ -29,9 +33,25 @@ export class Channel {
 		this.grpc = new Client(address, credentials.createInsecure(), options);
 	}
 
-	/** Ends the connection; calls in flight fail with `cancelled`. */
+	/** Ends the connection; calls in flight, and later ones, fail with `cancelled`. */
 	close(): void {
+		this.#closed = true;
+		for (const listener of this.closeListeners) {
+			listener();
+		}
 		this.grpc.close();
+	}
+
+	/** Throws `cancelled` once the channel is closed. */
+	assertOpen(): void {
+		if (this.#closed) {
+			throw this.closedError();
+		}
+	}
+
+	/** What calls of a closed channel fail with. */
+	closedError(): MillraceError {
+		return new MillraceError("cancelled", `the connection to ${this.address} was closed on this side`);
 	}
 }
 

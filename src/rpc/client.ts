@@ -1,7 +1,8 @@
 import type { DescMessage, DescMethod, DescService, MessageInitShape, MessageShape } from "@bufbuild/protobuf";
 import { MethodOptions_IdempotencyLevel } from "@bufbuild/protobuf/wkt";
-import { type CallOptions as GrpcCallOptions, Metadata } from "@grpc/grpc-js";
+import { Metadata } from "@grpc/grpc-js";
 import { MillraceError } from "../errors.js";
+import { guardCall } from "./call-guard.js";
 import type { Channel } from "./channel.js";
 import { decode, encode, methodPath } from "./definition.js";
 import { backoffMs, sleep } from "./retry.js";
@@ -72,6 +73,7 @@ function clientMethod(method: DescMethod, channel: Channel) {
 const identity = (bytes: Buffer) => bytes;
 
 async function unary(method: DescMethod, channel: Channel, bytes: Buffer, options: CallOptions) {
+	channel.assertOpen();
 	const answer = await new Promise<Buffer>((resolve, reject) => {
 		const call = channel.grpc.makeUnaryRequest(
 			methodPath(method),
@@ -80,67 +82,77 @@ async function unary(method: DescMethod, channel: Channel, bytes: Buffer, option
 			bytes,
 			new Metadata(),
 			(error, response) => {
-				options.signal?.removeEventListener("abort", cancel);
+				guard.release();
 				if (error) {
-					reject(fromStatus(error));
+					reject(guard.failure(error));
 				} else {
 					resolve(response as Buffer);
 				}
 			},
 		);
-		const cancel = () => call.cancel();
-		options.signal?.addEventListener("abort", cancel, { once: true });
-		if (options.signal?.aborted) {
-			cancel();
-		}
+		const guard = guardCall(call, channel, guardOptions(channel, options));
 	});
 	return decode(method.output, answer);
 }
 
 async function* serverStream(method: DescMethod, channel: Channel, bytes: Buffer, options: CallOptions) {
-	const open = () =>
-		channel.grpc.makeServerStreamRequest(methodPath(method), identity, identity, bytes, new Metadata());
-	let stream = open();
-	const cancel = () => stream.cancel();
-	options.signal?.addEventListener("abort", cancel, { once: true });
-	try {
-		let messages: AsyncIterator<Buffer> = stream[Symbol.asyncIterator]();
-		let next = await repeating(method, channel, options, async (attempt) => {
-			if (attempt > 1) {
-				stream = open();
-				messages = stream[Symbol.asyncIterator]();
-			}
-			return messages.next().catch((error) => {
-				throw fromStatus(error);
-			});
-		});
-		while (!next.done) {
-			yield decode(method.output, next.value);
-			next = await messages.next().catch((error) => {
-				throw fromStatus(error);
-			});
-		}
-	} finally {
-		options.signal?.removeEventListener("abort", cancel);
+	const open = () => {
+		channel.assertOpen();
+		const stream = channel.grpc.makeServerStreamRequest(methodPath(method), identity, identity, bytes, new Metadata());
 		// The reader may have stopped early. What grpc-js says of the cancellation is nobody's concern.
 		stream.on("error", () => {});
-		stream.cancel();
+		const guard = guardCall(stream, channel, guardOptions(channel, options));
+		const messages: AsyncIterator<Buffer> = stream[Symbol.asyncIterator]();
+		const read = () =>
+			messages.next().catch((error) => {
+				throw guard.failure(error);
+			});
+		const close = () => {
+			guard.release();
+			stream.cancel();
+		};
+		return { read, close };
+	};
+	let call: ReturnType<typeof open> | undefined;
+	try {
+		let next = await repeating(method, channel, options, () => {
+			call?.close();
+			call = open();
+			return call.read();
+		});
+		while (call !== undefined && !next.done) {
+			yield decode(method.output, next.value);
+			next = await call.read();
+		}
+	} finally {
+		call?.close();
 	}
 }
 
 function duplex(method: DescMethod, channel: Channel, options: CallOptions): DuplexCall<never, unknown> {
-	const grpcOptions: GrpcCallOptions = {};
-	const stream = channel.grpc.makeBidiStreamRequest(
-		methodPath(method),
-		identity,
-		identity,
-		new Metadata(),
-		grpcOptions,
-	);
-	options.signal?.addEventListener("abort", () => stream.cancel(), { once: true });
+	channel.assertOpen();
+	const stream = channel.grpc.makeBidiStreamRequest(methodPath(method), identity, identity, new Metadata());
+	const guard = guardCall(stream, channel, guardOptions(channel, options));
+	let failure: unknown;
+	let isEnded = false;
+	// It may fail before anybody reads it; then reading would only find an end.
+	stream.on("error", (error) => {
+		failure ??= error;
+	});
+	stream.on("status", () => {
+		isEnded = true;
+		guard.release();
+	});
 	return {
-		send: (message) => void stream.write(encode(method.input, message)),
-		end: () => void stream.end(),
+		send(message) {
+			if (!isEnded) {
+				stream.write(encode(method.input, message));
+			}
+		},
+		end() {
+			isEnded = true;
+			stream.end();
+		},
 		cancel: () => stream.cancel(),
 		async *[Symbol.asyncIterator]() {
 			try {
@@ -148,14 +160,27 @@ function duplex(method: DescMethod, channel: Channel, options: CallOptions): Dup
 					channel.reached = true;
 					yield decode(method.output, bytes as Buffer);
 				}
+				if (failure !== undefined) {
+					throw failure;
+				}
 			} catch (error) {
-				throw fromStatus(error);
+				throw guard.failure(error);
 			} finally {
-				stream.on("error", () => {});
+				guard.release();
 				stream.cancel();
 			}
 		},
 	};
+}
+
+function guardOptions(channel: Channel, options: CallOptions) {
+	// A call that is not to be repeated still has the time to connect.
+	return { signal: options.signal, connectMs: Math.max(limitMs(channel, options), channel.connectMs) };
+}
+
+/** How long a call waits for a server. */
+function limitMs(channel: Channel, options: CallOptions): number {
+	return options.retryMs ?? (channel.reached ? channel.retryMs : channel.connectMs);
 }
 
 /** Runs `attempt` again while it fails with `unavailable` and the method may be repeated. */
@@ -163,27 +188,23 @@ async function repeating<T>(
 	method: DescMethod,
 	channel: Channel,
 	options: CallOptions,
-	attempt: (count: number) => Promise<T>,
+	attempt: () => Promise<T>,
 ): Promise<T> {
 	const repeatable = method.idempotency !== MethodOptions_IdempotencyLevel.IDEMPOTENCY_UNKNOWN;
 	const start = Date.now();
 	for (let count = 1; ; count++) {
 		try {
-			const result = await attempt(count);
+			const result = await attempt();
 			channel.reached = true;
 			return result;
 		} catch (error) {
 			const failure = fromStatus(error);
-			if (options.signal?.aborted) {
-				throw new MillraceError("cancelled", "cancelled by the caller", { cause: error });
-			}
 			if (failure.code !== "unavailable") {
-				channel.reached = true;
+				channel.reached ||= failure.code !== "cancelled";
 				throw failure;
 			}
-			const limit = options.retryMs ?? (channel.reached ? channel.retryMs : channel.connectMs);
 			const wait = backoffMs(count);
-			if (!repeatable || Date.now() - start + wait > limit) {
+			if (!repeatable || Date.now() - start + wait > limitMs(channel, options)) {
 				throw unreachable(channel, Date.now() - start, failure);
 			}
 			await sleep(wait, options.signal);

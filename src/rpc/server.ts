@@ -70,8 +70,9 @@ export class RpcServer {
 			return;
 		}
 		const closed = new Promise<void>((resolve) => listener.close(() => resolve()));
-		this.#injector?.drain(graceMs);
-		const force = setTimeout(() => this.#cut(), graceMs + 100);
+		// Not drain, which cancels what is left: callers could not tell that from their own doing, and repeat nothing.
+		this.#injector?.destroy();
+		const force = setTimeout(() => this.#cut(), graceMs);
 		await closed;
 		clearTimeout(force);
 		this.#grpc.forceShutdown();
