@@ -21,5 +21,6 @@ export default defineConfig({
 	splitting: true,
 	clean: true,
 	sourcemap: true,
+	silent: true,
 	external: ["sqlite3", "onnxruntime-node"],
 });

@@ -88,6 +88,8 @@ export class RendezvousMember {
 	#call: DuplexCall<Sent, AttendResponse> | undefined;
 	#joined = false;
 	#closed = false;
+	/** Aborted when the place is given up. */
+	readonly #givenUp = new AbortController();
 	#onStarted: (ended?: RunEnded) => void = () => {};
 	#onRefused: (error: MillraceError) => void = () => {};
 
@@ -132,6 +134,7 @@ export class RendezvousMember {
 	/** Gives up the place. After FINISH, or a STEP that preempted, nobody misses it. */
 	close(): void {
 		this.#closed = true;
+		this.#givenUp.abort();
 		this.#call?.end();
 		this.#call?.cancel();
 	}
@@ -163,7 +166,7 @@ export class RendezvousMember {
 				this.#lose(new MillraceError("unavailable", `no answer from ${this.#channel.address} for ${seconds} s`));
 				return;
 			}
-			await sleep(backoffMs(attempt + 1));
+			await sleep(backoffMs(attempt + 1), this.#givenUp.signal).catch(() => {});
 		}
 	}
 
