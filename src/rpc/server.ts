@@ -72,16 +72,18 @@ export class RpcServer {
 		const closed = new Promise<void>((resolve) => listener.close(() => resolve()));
 		// Not drain, which cancels what is left: callers could not tell that from their own doing, and repeat nothing.
 		this.#injector?.destroy();
-		const force = setTimeout(() => this.#cut(), graceMs);
+		this.#cut((socket) => socket.bytesRead < greetingBytes);
+		const force = setTimeout(() => this.#cut(() => true), graceMs);
 		await closed;
 		clearTimeout(force);
 		this.#grpc.forceShutdown();
 	}
 
-	/** Cuts every connection at once. */
-	#cut(): void {
+	#cut(fits: (socket: Socket) => boolean): void {
 		for (const socket of this.#sockets) {
-			socket.destroy();
+			if (fits(socket)) {
+				socket.destroy();
+			}
 		}
 	}
 
@@ -104,9 +106,13 @@ export class RpcServer {
 	}
 }
 
+/** The length of the words that every HTTP/2 connection starts with: who has not sent them has no call. */
+const greetingBytes = 24;
+
 function bind(listener: NetServer, host: string, port: number): Promise<number> {
 	return new Promise((resolve, reject) => {
-		listener.once("error", (cause: NodeJS.ErrnoException) => {
+		// Later errors are about single connections, which their callers open again.
+		listener.on("error", (cause: NodeJS.ErrnoException) => {
 			if (cause.code === "EADDRINUSE") {
 				reject(
 					new MillraceError("already_exists", `port ${port} on ${host} is in use; choose another with --port`, {

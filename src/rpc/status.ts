@@ -77,6 +77,12 @@ function fitHeader(message: string): string {
 /** The most bytes of a message when it is encoded as a header: gRPC in other languages takes 8 KiB of headers. */
 const headerBytes = 7 * 1024;
 
+/**
+ * What grpc-js says, as INTERNAL or CANCELLED, of a call that came without a status to its end: the connection
+ * broke, or was cut by a server that stops. Nothing else tells it apart.
+ */
+const lostCall = /^(Received RST_STREAM with code 0 |Call cancelled$)/;
+
 /** Turns what grpc-js gives a client into a MillraceError. */
 export function fromStatus(error: unknown): MillraceError {
 	if (isMillraceError(error)) {
@@ -84,6 +90,9 @@ export function fromStatus(error: unknown): MillraceError {
 	}
 	if (error instanceof Error && "code" in error && typeof error.code === "number") {
 		const details = "details" in error && typeof error.details === "string" ? error.details : error.message;
+		if (lostCall.test(details)) {
+			return new MillraceError("unavailable", "the connection was lost before the answer came");
+		}
 		// grpc-js's error would add its own internals to every stack, and nothing that the status does not say.
 		return new MillraceError(errorCodeOf(error.code), details);
 	}
