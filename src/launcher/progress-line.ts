@@ -16,6 +16,10 @@ export class ProgressMeter {
 
 	/** Takes the next sample. */
 	add(sample: ProgressSample): void {
+		// The time in which workers start, and nothing is done yet, says nothing of their speed.
+		if (this.#samples.every(({ recordsDone }) => recordsDone === sample.recordsDone)) {
+			this.#samples = [];
+		}
 		this.#samples.push(sample);
 		while (this.#samples.length > 2 && (this.#samples[1]?.timeMs ?? 0) < sample.timeMs - windowMs) {
 			this.#samples.shift();

@@ -45,6 +45,11 @@ describe("ProgressMeter", () => {
 		assert.match(after(...samples).text ?? "", / 1\.0 records\/s/);
 	});
 
+	it("does not count the time before the first record", () => {
+		const waiting: [number, number, number][] = [0, 1, 2, 3].map((second) => [second * 1_000, 0, 100]);
+		assert.match(after(...waiting, [4_000, 50, 100]).text ?? "", / 50 records\/s, 1 s left/);
+	});
+
 	it("measures a new run by itself", () => {
 		const meter = after([0, 0, 100], [1_000, 50, 100]);
 		meter.reset();
