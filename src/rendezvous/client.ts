@@ -131,38 +131,44 @@ export class RendezvousMember {
 		this.close();
 	}
 
-	/** Gives up the place. After FINISH, or a STEP that preempted, nobody misses it. */
+	/**
+	 * Gives up the place; operations that are open fail with `cancelled`. After FINISH, or a STEP that preempted,
+	 * nobody misses it.
+	 */
 	close(): void {
 		this.#closed = true;
 		this.#givenUp.abort();
+		this.#rejectOpen(givenUp());
 		this.#call?.end();
 		this.#call?.cancel();
 	}
 
 	async #attend(): Promise<void> {
-		let lastSeen = Date.now();
+		let away = Date.now();
 		for (let attempt = 1; !this.#closed; attempt++) {
-			const call = createRpcClient(RendezvousService, this.#channel).attend();
-			this.#call = call;
-			call.send({ message: { case: "join", value: this.#join } });
 			try {
+				const call = createRpcClient(RendezvousService, this.#channel).attend();
+				this.#call = call;
+				call.send({ message: { case: "join", value: this.#join } });
 				for await (const { message } of call) {
-					lastSeen = Date.now();
 					attempt = 0;
 					this.#receive(message);
 				}
 			} catch (error) {
 				const failure = fromStatus(error);
-				if (failure.code !== "unavailable" && failure.code !== "cancelled") {
+				if (failure.code !== "unavailable") {
 					this.#lose(failure);
 				}
 			}
 			if (this.#closed || this.#lost.signal.aborted) {
 				return;
 			}
+			if (attempt === 0) {
+				away = Date.now();
+			}
 			const limit = this.#channel.reached ? this.#channel.retryMs : this.#channel.connectMs;
-			if (Date.now() - lastSeen > limit) {
-				const seconds = Math.round((Date.now() - lastSeen) / 1000);
+			if (Date.now() - away > limit) {
+				const seconds = Math.round((Date.now() - away) / 1000);
 				this.#lose(new MillraceError("unavailable", `no answer from ${this.#channel.address} for ${seconds} s`));
 				return;
 			}
@@ -176,6 +182,8 @@ export class RendezvousMember {
 				this.trialRunId = message.value.trialRunId;
 				this.#joined = true;
 				for (const open of this.#open.values()) {
+					// The answer may have broken off half way; it comes again from its start.
+					open.payloads.length = 0;
 					this.#send(open);
 				}
 				break;
@@ -196,6 +204,9 @@ export class RendezvousMember {
 	#contribute(key: string, given: Given): Promise<Taken> {
 		if (this.#lost.signal.aborted) {
 			return Promise.reject(this.#lost.signal.reason);
+		}
+		if (this.#closed) {
+			return Promise.reject(givenUp());
 		}
 		const number = (this.#numbers.get(key) ?? 0) + 1;
 		this.#numbers.set(key, number);
@@ -234,17 +245,20 @@ export class RendezvousMember {
 	#end(ended: RunEnded): void {
 		this.trialRunId ||= ended.trialRunId;
 		// The answer itself may have been lost with the connection; the verdict says the same.
-		for (const [key, open] of this.#open) {
+		for (const open of this.#open.values()) {
 			const finished = open.given.operation === CollectiveOperation.FINISH && ended.state === TrialRunState.COMPLETED;
 			const preempted = open.given.operation === CollectiveOperation.STEP && ended.state === TrialRunState.PREEMPTED;
 			if (finished || preempted) {
-				this.#open.delete(key);
 				open.resolve({ payloads: [], preempted });
+				this.#closed = true;
 			}
 		}
 		if (!this.#joined) {
 			this.#closed = true;
 			this.#onStarted(ended);
+		}
+		if (this.#closed) {
+			this.#rejectOpen(givenUp());
 			return;
 		}
 		const verdict = TrialRunState[ended.state]?.toLowerCase() ?? "closed";
@@ -256,13 +270,21 @@ export class RendezvousMember {
 	}
 
 	#lose(error: MillraceError): void {
+		this.#rejectOpen(error);
+		this.#onRefused(error);
+		this.#lost.abort(error);
+	}
+
+	#rejectOpen(error: MillraceError): void {
 		for (const open of this.#open.values()) {
 			open.reject(error);
 		}
 		this.#open.clear();
-		this.#onRefused(error);
-		this.#lost.abort(error);
 	}
+}
+
+function givenUp(): MillraceError {
+	return new MillraceError("cancelled", "this worker has given up its place in the run");
 }
 
 /** How long a worker that leaves waits for the server to know it. */

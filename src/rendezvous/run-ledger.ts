@@ -1,7 +1,7 @@
 import type { JoinRequest, ReducedMetrics } from "../gen/millrace/v1/rendezvous_pb.js";
 import type { Member, TrialRun, TrialRunState } from "../gen/millrace/v1/trial_pb.js";
 
-/** What a join leads to: a run that is open, or the verdict on a trial that needs none. */
+/** What a join leads to: a run that is open, or the verdict on a trial that needs none, or on the member's own run. */
 export type OpenedRun =
 	| { readonly open: true; readonly trialRunId: number; readonly worldSize: number }
 	| { readonly open: false; readonly trialRunId: number; readonly state: TrialRunState; readonly reason: string };
@@ -13,7 +13,8 @@ export type OpenedRun =
 export interface RunLedger {
 	/**
 	 * Checks a join against the trial and its runs, and returns the run to join. Without an open run it
-	 * starts the next one, with the join's world size.
+	 * starts the next one, with the join's world size; but a process that was a member of a run that has closed
+	 * gets its verdict.
 	 *
 	 * Throws `not_found` for an unknown trial, `failed_precondition` where the trial or the run that the join
 	 * names does not permit it.

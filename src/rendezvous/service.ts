@@ -1,5 +1,5 @@
 import { create, type MessageInitShape } from "@bufbuild/protobuf";
-import { MillraceError, messageOf } from "../errors.js";
+import { isMillraceError, MillraceError, messageOf } from "../errors.js";
 import { type JoinRequest, PeerSchema } from "../gen/millrace/v1/rendezvous_pb.js";
 import type {
 	AttendRequest,
@@ -161,7 +161,9 @@ export function createRendezvousService(options: { ledger: RunLedger; log: Error
 	/** Goes on once the ledger has it; a ledger that fails ends the run. */
 	function remember<T>(run: Run, recorded: Promise<T>, then: (result: T) => void): void {
 		recorded.then(then).catch((error) => {
-			log(`trial ${run.trialId}, run ${run.trialRunId}`, error);
+			if (!isMillraceError(error)) {
+				log(`trial ${run.trialId}, run ${run.trialRunId}`, error);
+			}
 			run.closing = failRun(run, { reason: messageOf(error) });
 			dispatch(run, { kind: "close" });
 		});
@@ -240,8 +242,19 @@ export function createRendezvousService(options: { ledger: RunLedger; log: Error
 			};
 			context.signal.addEventListener("abort", gone, { once: true });
 			enter(session).catch(session.end);
-			receive(session, incoming).then(gone, (error) => (isMalformed(error) ? session.end(error) : gone()));
+			receive(session, incoming).then(gone, (error) => (isMalformed(error) ? expel(session, error) : gone()));
 		});
+	}
+
+	/** Ends a stream that breaks the rules, and with it the membership: others must not wait for it. */
+	function expel(session: Session, error: MillraceError): void {
+		const { run } = session;
+		session.end(error);
+		if (run !== undefined) {
+			dispatch(run, { kind: "leave", session: session.id, reason: error.message });
+			// One that still waited for its rank has nothing to leave.
+			dispatch(run, { kind: "disconnect", session: session.id });
+		}
 	}
 
 	/** Brings a worker to the run that it may join. */
@@ -250,6 +263,9 @@ export function createRendezvousService(options: { ledger: RunLedger; log: Error
 		const opened = await ledger.openRun(join);
 		if (session.isGone) {
 			return;
+		}
+		if (closing) {
+			throw stopping();
 		}
 		if (!opened.open) {
 			const { state, reason, trialRunId } = opened;
@@ -284,10 +300,14 @@ export function createRendezvousService(options: { ledger: RunLedger; log: Error
 		close() {
 			closing = true;
 			for (const run of runs.values()) {
-				endSessions(run, new MillraceError("unavailable", "the server is stopping"));
+				endSessions(run, stopping());
 			}
 		},
 	};
+}
+
+function stopping(): MillraceError {
+	return new MillraceError("unavailable", "the server is stopping");
 }
 
 function memberOf({ trialId, trialRunId }: Run, { rank, memberUuid }: JoinRequest) {
@@ -313,5 +333,5 @@ function eventOf({ id, join }: Session, { message }: AttendRequest): RunEvent {
 }
 
 function isMalformed(error: unknown): error is MillraceError {
-	return error instanceof MillraceError && (error.code === "invalid_argument" || error.code === "resource_exhausted");
+	return isMillraceError(error, "invalid_argument") || isMillraceError(error, "resource_exhausted");
 }

@@ -13,8 +13,8 @@ export interface TestServer extends RunningServer {
 	client<S extends DescService>(service: S): RpcClient<S>;
 }
 
-/** Starts a server, on a directory of its own unless one is given, and closes it after the test that it is called in. */
-export async function startTestServer(options: { dataDirectory?: string } = {}): Promise<TestServer> {
+/** Starts a server, on a free port and a directory of its own unless they are given, and closes it after the test that it is called in. */
+export async function startTestServer(options: { dataDirectory?: string; port?: number } = {}): Promise<TestServer> {
 	const closers: (() => unknown)[] = [];
 	// Registered before the directory is made, so that it is not removed under the server.
 	after(async () => {
@@ -25,7 +25,7 @@ export async function startTestServer(options: { dataDirectory?: string } = {}):
 	const logged: string[] = [];
 	const server = await startServer({
 		dataDirectory: options.dataDirectory ?? tempDir(),
-		port: 0,
+		port: options.port ?? 0,
 		log: (message, error) => {
 			logged.push(`${message}: ${error instanceof Error ? error.stack : error}`);
 			console.error(logged.at(-1));

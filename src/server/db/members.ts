@@ -46,6 +46,20 @@ export async function addMember(tx: Transaction, join: JoinRequest, trialRunId: 
 	);
 }
 
+/** Returns the last run that a process was a member of, or undefined. */
+export function findRunOfMember(
+	db: Reader,
+	{ trialId, rank, memberUuid }: Pick<Member, "trialId" | "rank" | "memberUuid">,
+): Promise<TrialRunRow | undefined> {
+	return db.get<TrialRunRow>(
+		`SELECT trial_runs.* FROM members JOIN trial_runs USING (trial_id, trial_run_id)
+		WHERE trial_id = ? AND rank = ? AND member_uuid = ? ORDER BY trial_run_id DESC LIMIT 1`,
+		trialId,
+		rank,
+		memberUuid,
+	);
+}
+
 /** Records that a member is gone. */
 export async function removeMember(tx: Transaction, member: Member): Promise<void> {
 	await tx.run(

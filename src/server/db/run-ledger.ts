@@ -6,7 +6,7 @@ import { assertMetricGroup } from "../metric-group.js";
 import { parseJson } from "../request-checks.js";
 import type { Database, Transaction } from "./database.js";
 import { enumValue } from "./enum-name.js";
-import { addMember, closedRunText, removeMember } from "./members.js";
+import { addMember, closedRunText, findRunOfMember, removeMember } from "./members.js";
 import { archiveEarlierFinish } from "./metric-archive.js";
 import { insertResults } from "./metric-reports.js";
 import { dropEarlierFinish } from "./output-files.js";
@@ -43,6 +43,12 @@ export function createRunLedger(db: Database): RunLedger {
 
 async function openRun(tx: Transaction, join: JoinRequest): Promise<OpenedRun> {
 	const trial = await getTrialRow(tx, join.trialId);
+	const last = await findRunOfMember(tx, join);
+	if (last !== undefined && !isOpen(last)) {
+		// It comes back too late. What it holds belongs to that run; in the next one it would be in the way.
+		const { trial_run_id: trialRunId, reason } = last;
+		return { open: false, trialRunId, state: enumValue(TrialRunState, last.state), reason };
+	}
 	if (trial.state === "COMPLETED") {
 		const { reason } = await getRunRow(tx, trial.id, trial.trial_run_id);
 		return { open: false, trialRunId: trial.trial_run_id, state: TrialRunState.COMPLETED, reason };
