@@ -10,15 +10,15 @@ export interface Work {
 	readonly shard: Shard;
 	/** The index of the worker's first batch, and the number of steps that earlier runs have committed. */
 	readonly baseStep: number;
-	/** The trial's directory of output files. */
+	/** The trial's directory of output files, which exists. */
 	readonly trialDirectory: string;
 }
 
 /**
- * Asks the server what is left of the data set.
+ * Asks the server what is left of the data set, and makes the trial's directory of output files.
  *
- * Throws `failed_precondition` if an earlier run of the trial was over other data, or another worker of this
- * run has other options.
+ * Throws `failed_precondition` if an earlier run of the trial was over other data, another worker of this
+ * run has other options, or the trial's storage is not there.
  */
 export async function beginWork<T>(
 	run: JoinedRun,
@@ -44,6 +44,6 @@ export async function beginWork<T>(
 	return {
 		shard: shard({ left, batchSize, rank, size }),
 		baseStep: begun.baseStep,
-		trialDirectory: openStorage(begun.storage).directory(begun.outputUuid),
+		trialDirectory: await openStorage(begun.storage).prepare(begun.outputUuid),
 	};
 }

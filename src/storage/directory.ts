@@ -23,6 +23,14 @@ export function storageBelow(root: string, mount: string, field: string): Storag
 	return {
 		root: absoluteRoot,
 		directory,
+		async prepare(uuid) {
+			await assertMounted(mount, field);
+			const path = directory(uuid);
+			await mkdir(path, { recursive: true }).catch((cause) => {
+				throw fileError(cause, `cannot create ${path}`);
+			});
+			return path;
+		},
 		async upload(uuid, files) {
 			await assertMounted(mount, field);
 			await upload(directory(uuid), files);

@@ -21,6 +21,8 @@ export interface StorageManager {
 	readonly root: string;
 	/** The absolute path of the directory `uuid`, which may not exist yet. */
 	directory(uuid: string): string;
+	/** Makes the directory `uuid` where it is missing, and returns its absolute path. */
+	prepare(uuid: string): Promise<string>;
 	/**
 	 * Copies files into the directory `uuid`. When it returns they are on disk, and whole.
 	 *

@@ -1,7 +1,8 @@
 import assert from "node:assert/strict";
-import { writeFileSync } from "node:fs";
+import { existsSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { after, describe, it } from "node:test";
+import { TrialService } from "../../src/gen/millrace/v1/trial_service_pb.js";
 import { Client } from "../../src/sdk/index.js";
 import { startTestServer } from "../support/start-test-server.js";
 import { startWorkers, type WorkerEnd } from "../support/start-workers.js";
@@ -221,6 +222,18 @@ describe("batchProcess", { timeout: 240_000 }, () => {
 		assert.match(messages, /rank 0/);
 		assert.match(messages, /rank 1/);
 		assert.ok(ends.every(({ code }) => code === 1));
+	});
+
+	it("fails before the first batch when the storage is not mounted, names its path, and does not make it", async () => {
+		const host_path = join(tempDir(), "not-mounted");
+		const checkpoint_storage = { type: "shared_fs", host_path } as const;
+		const experiment = await client.createExperiment({ name: "test", entrypoint: "test", checkpoint_storage });
+		const { ends, trialId } = await run(1, { records: 5 }, (await client.createTrial(experiment.id)).id);
+		assert.match(ends[0]?.stderr ?? "", new RegExp(`host_path ${host_path} is not a directory`));
+		assert.deepEqual([ends[0]?.code, ends[0]?.lines], [1, []]);
+		assert.equal(existsSync(host_path), false);
+		const { trialRun } = await server.client(TrialService).getTrialRun({ trialId, trialRunId: 1 });
+		assert.match(trialRun?.reason ?? "", /host_path/);
 	});
 
 	it("stops at the next commit when it is asked to pause, and goes on after activation", async () => {

@@ -15,10 +15,13 @@ describe("directoryStorage", { timeout: 30_000 }, () => {
 
 	it("throws failed_precondition when the directory does not exist, and does not make it", async () => {
 		const containerPath = join(tempDir(), "not-mounted");
-		await assert.rejects(directoryStorage({ containerPath }).upload("u-1", []), {
+		const storage = directoryStorage({ containerPath });
+		const expected = {
 			code: "failed_precondition",
 			message: /container_path .*not-mounted is not a directory on this machine/,
-		});
+		};
+		await assert.rejects(storage.upload("u-1", []), expected);
+		await assert.rejects(storage.prepare("u-1"), expected);
 		assert.equal(existsSync(containerPath), false);
 	});
 });

@@ -30,10 +30,13 @@ describe("sharedFsStorage", { timeout: 30_000 }, () => {
 
 	it("throws failed_precondition when host_path is not mounted, and makes nothing", async () => {
 		const hostPath = join(tempDir(), "mnt");
-		await assert.rejects(sharedFsStorage({ hostPath, storagePath: "models" }).upload("u-1", []), {
+		const storage = sharedFsStorage({ hostPath, storagePath: "models" });
+		const expected = {
 			code: "failed_precondition",
 			message: /host_path .*mnt is not a directory on this machine/,
-		});
+		};
+		await assert.rejects(storage.upload("u-1", []), expected);
+		await assert.rejects(storage.prepare("u-1"), expected);
 		assert.equal(existsSync(hostPath), false);
 	});
 });

@@ -53,6 +53,26 @@ export function storageManagerSuite(create: () => StorageManager): void {
 		});
 	});
 
+	describe("prepare", () => {
+		it("makes the directory of a UUID, and keeps what one that exists holds", async () => {
+			const storage = create();
+			assert.equal(await storage.prepare(uuid), storage.directory(uuid));
+			writeFileSync(join(storage.directory(uuid), "part"), "");
+			await storage.prepare(uuid);
+			assert.deepEqual(await storage.list(uuid), [{ path: "part", sizeBytes: 0 }]);
+		});
+
+		it("throws failed_precondition naming a file that is in the way", async () => {
+			const storage = create();
+			mkdirSync(storage.root, { recursive: true });
+			writeFileSync(storage.directory(uuid), "");
+			await assert.rejects(storage.prepare(uuid), {
+				code: "failed_precondition",
+				message: new RegExp(`cannot create ${storage.directory(uuid)}`),
+			});
+		});
+	});
+
 	describe("upload", () => {
 		it("throws aborted when a file changed after it was listed, and gives it no name", async () => {
 			const storage = create();
