@@ -21,17 +21,19 @@ export function guardCall(
 	options: { readonly signal: AbortSignal | undefined; readonly connectMs: number },
 ): CallGuard {
 	const { signal, connectMs } = options;
-	let reason: MillraceError | undefined;
-	const stop = (error: MillraceError) => {
-		reason ??= error;
+	// Made where the call fails: the stack of a timer or of a listener leads nowhere.
+	let reason: (() => MillraceError) | undefined;
+	const stop = (why: () => MillraceError) => {
+		reason ??= why;
 		call.cancel();
 	};
-	const onAbort = () => stop(new MillraceError("cancelled", "cancelled by the caller", { cause: signal?.reason }));
-	const onClose = () => stop(channel.closedError());
+	const onAbort = () =>
+		stop(() => new MillraceError("cancelled", "cancelled by the caller", { cause: signal?.reason }));
+	const onClose = () => stop(() => channel.closedError());
 	const isConnected = () => channel.grpc.getChannel().getConnectivityState(false) === connectivityState.READY;
 	const onTimeout = () => {
 		if (!isConnected()) {
-			stop(new MillraceError("unavailable", `no connection to ${channel.address} after ${connectMs} ms`));
+			stop(() => new MillraceError("unavailable", `no connection to ${channel.address} after ${connectMs} ms`));
 		}
 	};
 	signal?.addEventListener("abort", onAbort, { once: true });
@@ -41,7 +43,7 @@ export function guardCall(
 		onAbort();
 	}
 	return {
-		failure: (error) => reason ?? fromStatus(error),
+		failure: (error) => reason?.() ?? fromStatus(error),
 		release() {
 			signal?.removeEventListener("abort", onAbort);
 			channel.closeListeners.delete(onClose);

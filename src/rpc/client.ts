@@ -1,8 +1,8 @@
 import type { DescMessage, DescMethod, DescService, MessageInitShape, MessageShape } from "@bufbuild/protobuf";
 import { MethodOptions_IdempotencyLevel } from "@bufbuild/protobuf/wkt";
 import { Metadata } from "@grpc/grpc-js";
-import { MillraceError } from "../errors.js";
-import { guardCall } from "./call-guard.js";
+import { MillraceError, messageOf } from "../errors.js";
+import { type CallGuard, guardCall } from "./call-guard.js";
 import type { Channel } from "./channel.js";
 import { decode, encode, methodPath } from "./definition.js";
 import { backoffMs, sleep } from "./retry.js";
@@ -57,12 +57,12 @@ function clientMethod(method: DescMethod, channel: Channel) {
 	switch (method.methodKind) {
 		case "unary":
 			return (request: MessageInitShape<DescMessage>, options: CallOptions = {}) => {
-				const bytes = encode(method.input, request);
+				const bytes = encodeRequest(method, request);
 				return repeating(method, channel, options, () => unary(method, channel, bytes, options));
 			};
 		case "server_streaming":
 			return (request: MessageInitShape<DescMessage>, options: CallOptions = {}) =>
-				serverStream(method, channel, encode(method.input, request), options);
+				serverStream(method, channel, encodeRequest(method, request), options);
 		case "bidi_streaming":
 			return (options: CallOptions = {}) => duplex(method, channel, options);
 		case "client_streaming":
@@ -74,7 +74,8 @@ const identity = (bytes: Buffer) => bytes;
 
 async function unary(method: DescMethod, channel: Channel, bytes: Buffer, options: CallOptions) {
 	channel.assertOpen();
-	const answer = await new Promise<Buffer>((resolve, reject) => {
+	let guard: CallGuard | undefined;
+	const answer = new Promise<Buffer>((resolve, reject) => {
 		const call = channel.grpc.makeUnaryRequest(
 			methodPath(method),
 			identity,
@@ -82,17 +83,32 @@ async function unary(method: DescMethod, channel: Channel, bytes: Buffer, option
 			bytes,
 			new Metadata(),
 			(error, response) => {
-				guard.release();
+				guard?.release();
 				if (error) {
-					reject(guard.failure(error));
+					reject(error);
 				} else {
 					resolve(response as Buffer);
 				}
 			},
 		);
-		const guard = guardCall(call, channel, guardOptions(channel, options));
+		guard = guardCall(call, channel, guardOptions(channel, options));
 	});
-	return decode(method.output, answer);
+	try {
+		return decode(method.output, await answer);
+	} catch (error) {
+		// Made here and not in grpc-js's callback, where no stack leads to who called.
+		throw guard?.failure(error) ?? error;
+	}
+}
+
+/** As `encode`; what protobuf refuses in a request is the caller's fault. */
+function encodeRequest(method: DescMethod, request: MessageInitShape<DescMessage>): Buffer {
+	try {
+		return encode(method.input, request);
+	} catch (cause) {
+		const message = `the request of ${method.name} is malformed: ${messageOf(cause)}`;
+		throw new MillraceError("invalid_argument", message, { cause });
+	}
 }
 
 async function* serverStream(method: DescMethod, channel: Channel, bytes: Buffer, options: CallOptions) {
@@ -103,10 +119,13 @@ async function* serverStream(method: DescMethod, channel: Channel, bytes: Buffer
 		stream.on("error", () => {});
 		const guard = guardCall(stream, channel, guardOptions(channel, options));
 		const messages: AsyncIterator<Buffer> = stream[Symbol.asyncIterator]();
-		const read = () =>
-			messages.next().catch((error) => {
+		const read = async () => {
+			try {
+				return await messages.next();
+			} catch (error) {
 				throw guard.failure(error);
-			});
+			}
+		};
 		const close = () => {
 			guard.release();
 			stream.cancel();
@@ -146,7 +165,7 @@ function duplex(method: DescMethod, channel: Channel, options: CallOptions): Dup
 	return {
 		send(message) {
 			if (!isEnded) {
-				stream.write(encode(method.input, message));
+				stream.write(encodeRequest(method, message));
 			}
 		},
 		end() {
@@ -201,22 +220,30 @@ async function repeating<T>(
 			const failure = fromStatus(error);
 			if (failure.code !== "unavailable") {
 				channel.reached ||= failure.code !== "cancelled";
-				throw failure;
+				throw tracedToCaller(failure);
 			}
 			const wait = backoffMs(count);
 			if (!repeatable || Date.now() - start + wait > limitMs(channel, options)) {
-				throw unreachable(channel, Date.now() - start, failure);
+				throw tracedToCaller(unreachable(channel, Date.now() - start, failure));
 			}
 			await sleep(wait, options.signal);
 		}
 	}
 }
 
-function unreachable(channel: Channel, waitedMs: number, cause: MillraceError): MillraceError {
+/** Gives an error the stack of those who wait for the call: the chains of the SDK are longer than a usual stack. */
+function tracedToCaller(error: MillraceError): MillraceError {
+	const limit = Error.stackTraceLimit;
+	Error.stackTraceLimit = Math.max(limit, 30);
+	Error.captureStackTrace(error, tracedToCaller);
+	Error.stackTraceLimit = limit;
+	return error;
+}
+
+function unreachable(channel: Channel, waitedMs: number, last: MillraceError): MillraceError {
 	const seconds = (waitedMs / 1000).toFixed(1);
 	return new MillraceError(
 		"unavailable",
-		`no answer from a Millrace server at ${channel.address} for ${seconds} s; is it running? (${cause.message})`,
-		{ cause },
+		`no answer from a Millrace server at ${channel.address} for ${seconds} s; is it running? (${last.message})`,
 	);
 }

@@ -83,6 +83,15 @@ const headerBytes = 7 * 1024;
  */
 const lostCall = /^(Received RST_STREAM with code 0 |Call cancelled$)/;
 
+/** Takes grpc-js's words around what it says of a connection that it could not make. */
+function withoutNoise(details: string): string {
+	const found =
+		/^No connection established\. Last error: (?:Error: )?(.*?)\. Resolution note: /s.exec(details) ??
+		/^No addresses resolved\. Resolution note: (.*)$/s.exec(details);
+	const reason = found?.[1];
+	return reason === undefined ? details : reason === "" || reason === "null" ? "no connection" : reason;
+}
+
 /** Turns what grpc-js gives a client into a MillraceError. */
 export function fromStatus(error: unknown): MillraceError {
 	if (isMillraceError(error)) {
@@ -94,7 +103,7 @@ export function fromStatus(error: unknown): MillraceError {
 			return new MillraceError("unavailable", "the connection was lost before the answer came");
 		}
 		// grpc-js's error would add its own internals to every stack, and nothing that the status does not say.
-		return new MillraceError(errorCodeOf(error.code), details);
+		return new MillraceError(errorCodeOf(error.code), withoutNoise(details));
 	}
 	return new MillraceError("unknown", String(error), { cause: error });
 }

@@ -1,4 +1,4 @@
-import { realpathSync } from "node:fs";
+import { existsSync, realpathSync } from "node:fs";
 import { dataDirectory, readServerAddress } from "../data-directory.js";
 import { MillraceError } from "../errors.js";
 import { sleep } from "../rpc/retry.js";
@@ -29,9 +29,12 @@ const contentionMs = 30_000;
  * words if an embedded one cannot start.
  */
 export async function connect(choice: ServerChoice = {}): Promise<Connection> {
-	const server = choice.server || (choice.dataDirectory ? "" : process.env.MILLRACE_SERVER);
-	if (server) {
-		return openConnection(server);
+	if (choice.server) {
+		return openConnection(choice.server);
+	}
+	const named = choice.dataDirectory ? "" : process.env.MILLRACE_SERVER;
+	if (named) {
+		return openConnection(named, {}, "MILLRACE_SERVER");
 	}
 	const directory = dataDirectory(choice.dataDirectory);
 	return (await connectToLiveServer(directory)) ?? (await connectToEmbeddedServer(directory));
@@ -59,9 +62,14 @@ async function connectToLiveServer(directory: string): Promise<Connection | unde
 
 async function connectToEmbeddedServer(directory: string): Promise<Connection> {
 	const deadline = Date.now() + contentionMs;
+	const isNew = !existsSync(directory);
 	for (;;) {
 		const started = await startEmbeddedServer(directory);
 		if ("address" in started) {
+			if (isNew) {
+				// Whoever only meant to look has run this in another folder than before.
+				console.error(`millrace: new data directory ${directory}`);
+			}
 			return openConnection(started.address);
 		}
 		// The directory's holder is a server that another process has just started, or one that is just ending.

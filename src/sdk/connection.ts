@@ -29,10 +29,12 @@ export interface Connection {
 /**
  * Makes a connection to a server. Nothing is sent before the first call.
  *
+ * @param name How an error calls the address.
+ *
  * Throws `invalid_argument` if the address is not `host:port`.
  */
-export function openConnection(address: string, timeouts: ChannelTimeouts = {}): Connection {
-	assertAddress(address);
+export function openConnection(address: string, timeouts: ChannelTimeouts = {}, name = "the server"): Connection {
+	assertAddress(address, name);
 	const channel = new Channel(address, timeouts);
 	return {
 		address,
@@ -48,12 +50,12 @@ export function openConnection(address: string, timeouts: ChannelTimeouts = {}):
 	};
 }
 
-function assertAddress(address: string): void {
+function assertAddress(address: string, name: string): void {
 	const port = /^(?:\[[0-9a-fA-F:.]+\]|[^\s:/[\]]+):(\d{1,5})$/.exec(address)?.[1];
 	if (port === undefined || Number(port) < 1 || Number(port) > 65_535) {
 		throw new MillraceError(
 			"invalid_argument",
-			`the server ${JSON.stringify(address)} is not an address; write host:port, such as 127.0.0.1:8090`,
+			`${name} ${JSON.stringify(address)} is not an address; write host:port, such as 127.0.0.1:8090`,
 		);
 	}
 }

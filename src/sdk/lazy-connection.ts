@@ -21,13 +21,19 @@ export class LazyConnection {
 		if (this.#closed) {
 			return Promise.reject(new MillraceError("failed_precondition", "this client is closed; make a new one"));
 		}
-		if (this.#opened === undefined) {
-			this.#opened = this.#open();
-			this.#opened.catch(() => {
-				this.#opened = undefined;
-			});
-		}
+		this.#opened ??= this.#attempt();
 		return this.#opened;
+	}
+
+	async #attempt(): Promise<Connection> {
+		// For the stack of an error, as in `pending`.
+		await undefined;
+		try {
+			return await this.#open();
+		} catch (error) {
+			this.#opened = undefined;
+			throw error;
+		}
 	}
 
 	/** Ends the connection, also one that is just being opened. */

@@ -82,13 +82,18 @@ function delegate(box: () => Promise<Box>, name: string, kind: Kind): (...parame
 /** Calls `load` at most once, but for failures. */
 function once<T>(load: () => Promise<T>): () => Promise<T> {
 	let loaded: Promise<T> | undefined;
-	return () => {
-		if (loaded === undefined) {
-			loaded = load();
-			loaded.catch(() => {
-				loaded = undefined;
-			});
+	// The stack of an error leads to the caller only if the caller waits when it is made, and as the only listener.
+	const attempt = async () => {
+		await undefined;
+		try {
+			return await load();
+		} catch (error) {
+			loaded = undefined;
+			throw error;
 		}
+	};
+	return () => {
+		loaded ??= attempt();
 		return loaded;
 	};
 }

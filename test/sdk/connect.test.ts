@@ -48,7 +48,8 @@ describe("openConnection", { timeout: 30_000 }, () => {
 		const connection = openConnection("127.0.0.1:1", { connectMs: 200 });
 		await assert.rejects(connection.server.getServerInfo({}), {
 			code: "unavailable",
-			message: /no answer from a Millrace server at 127\.0\.0\.1:1 for .* is it running\?/,
+			message:
+				/^no answer from a Millrace server at 127\.0\.0\.1:1 for \S+ s; is it running\? \(connect ECONNREFUSED 127\.0\.0\.1:1\)$/,
 		});
 		connection.close();
 	});
@@ -75,6 +76,15 @@ describe("connect", { timeout: 120_000 }, () => {
 		assert.equal(connection.address, test.address);
 	});
 
+	it("names MILLRACE_SERVER where its address is malformed", async (t) => {
+		process.env.MILLRACE_SERVER = "nowhere";
+		t.after(() => delete process.env.MILLRACE_SERVER);
+		await assert.rejects(connect(), {
+			code: "invalid_argument",
+			message: /^MILLRACE_SERVER "nowhere" is not an address/,
+		});
+	});
+
 	it("finds the live server of the data directory", async () => {
 		const { dataDirectory } = await test.connection.server.getServerInfo({});
 		const { stdout, ...end } = await runScript("print-address", { MILLRACE_DATA: dataDirectory });
@@ -85,7 +95,8 @@ describe("connect", { timeout: 120_000 }, () => {
 	it("starts an embedded server, which remembers; scripts end by themselves, and it ends after them", async () => {
 		const data = join(tempDir(), "data");
 		const written = await runScript("write-model", { MILLRACE_DATA: data });
-		assert.deepEqual(written, { ...succeeded, stdout: "created from a script\n" });
+		const stderr = `millrace: new data directory ${data}\n`;
+		assert.deepEqual(written, { ...succeeded, stdout: "created from a script\n", stderr });
 		await serverEnds(data);
 		const read = await runScript("read-models", { MILLRACE_DATA: data });
 		assert.deepEqual(read, { ...succeeded, stdout: "read from a script\n" });
