@@ -19,6 +19,8 @@ export interface ServerAddress {
 	readonly host: string;
 	/** The version of the program. */
 	readonly version: string;
+	/** Whether it ends by itself when nobody is connected. Default false. */
+	readonly embedded?: boolean;
 }
 
 /**

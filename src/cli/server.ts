@@ -1,4 +1,5 @@
 import { type Command, InvalidArgumentError, Option } from "commander";
+import type { ServerAddress } from "../data-directory.js";
 import { signalExitCode } from "../exit-codes.js";
 import { version } from "../version.js";
 import { onStopSignals } from "./stop-signals.js";
@@ -11,6 +12,9 @@ interface ServerFlags {
 	insecure?: boolean;
 	embedded?: boolean;
 }
+
+/** Longer than an embedded server stays after the last command that used it. */
+const embeddedWaitMs = 10_000;
 
 /** Adds `millrace server`. */
 export function addServerCommand(program: Command): void {
@@ -30,11 +34,19 @@ async function serve(flags: ServerFlags): Promise<void> {
 	const isEmbedded = flags.embedded ?? false;
 	const stopSignals = onStopSignals();
 	const { startServer } = await import("../server/index.js");
+	const onWait = ({ address, pid }: ServerAddress) => {
+		stopSignals.deliver((signal) => process.exit(signalExitCode(signal)));
+		process.stderr.write(
+			`millrace: waiting for the embedded server at ${address} (pid ${pid}), which ends when nobody is connected\n`,
+		);
+	};
 	const server = await startServer({
 		host: flags.host,
 		port: isEmbedded ? 0 : flags.port,
 		dataDirectory: flags.data,
 		insecure: flags.insecure ?? false,
+		embedded: isEmbedded,
+		embeddedWait: isEmbedded ? undefined : { ms: embeddedWaitMs, onWait },
 	});
 	// Whoever started an embedded server reads this line and then closes the pipe.
 	process.stdout.write(`millrace server ${version} serving at ${server.address}, data in ${server.dataDirectory}\n`);

@@ -17,7 +17,7 @@ import type { ErrorLog } from "../rpc/status.js";
 import { version } from "../version.js";
 import { clusterId } from "./db/cluster.js";
 import { Database } from "./db/database.js";
-import { lockDirectory } from "./db/lock.js";
+import { type EmbeddedWait, lockDirectory } from "./db/lock.js";
 import { migrate } from "./db/migrate.js";
 import { createRunLedger } from "./db/run-ledger.js";
 import { assertSafeHost, localAddress } from "./loopback.js";
@@ -43,6 +43,10 @@ export interface ServerOptions {
 	readonly insecure?: boolean | undefined;
 	/** Receives what goes wrong inside. Default: standard error. */
 	readonly log?: ErrorLog | undefined;
+	/** @internal Whether it is closed when nobody is connected, which it tells to those who want its directory. */
+	readonly embedded?: boolean | undefined;
+	/** @internal How to wait for an embedded server to leave the directory. Default: not at all. */
+	readonly embeddedWait?: EmbeddedWait | undefined;
 }
 
 /** A server that serves. */
@@ -63,11 +67,11 @@ export interface RunningServer {
  * Starts the server of a data directory.
  *
  * Throws `already_exists` if the directory has a server or the port is in use, `invalid_argument` if the
- * host may not or cannot be bound, `failed_precondition` if the package sqlite3 is missing, the directory is
- * on a network file system, or its database is newer than this program.
+ * host may not or cannot be bound, `failed_precondition` if the package sqlite3 is missing, the directory
+ * cannot be made or written or is on a network file system, or its database is newer than this program.
  */
 export async function startServer(options: ServerOptions = {}): Promise<RunningServer> {
-	const { host = "127.0.0.1", port = 8090, insecure = false, log = logToStandardError } = options;
+	const { host = "127.0.0.1", port = 8090, insecure = false, log = logToStandardError, embedded = false } = options;
 	assertSafeHost(host, insecure);
 	const directory = dataDirectory(options.dataDirectory);
 	const undo: (() => unknown)[] = [];
@@ -77,10 +81,12 @@ export async function startServer(options: ServerOptions = {}): Promise<RunningS
 		}
 	};
 	try {
-		const lock = await lockDirectory(directory);
+		const lock = await lockDirectory(directory, options.embeddedWait);
 		undo.push(() => lock.release());
 		// Before the lock is released, or it would be the next server's address.
 		undo.push(() => removeServerAddress(directory));
+		// One that was killed left its own.
+		removeServerAddress(directory);
 		const db = await Database.open(directory);
 		undo.push(() => db.close());
 		await migrate(db);
@@ -97,7 +103,7 @@ export async function startServer(options: ServerOptions = {}): Promise<RunningS
 			rendezvous.close();
 			await rpc.close();
 		});
-		writeServerAddress(directory, { address, pid: process.pid, host: hostname(), version });
+		writeServerAddress(directory, { address, pid: process.pid, host: hostname(), version, embedded });
 		let closed: Promise<void> | undefined;
 		return {
 			address,

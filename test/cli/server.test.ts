@@ -67,6 +67,38 @@ describe("millrace server", { timeout: 120_000 }, () => {
 		await command.close();
 	});
 
+	it("waits for an embedded server that holds the directory, and says so", async () => {
+		const data = tempDir();
+		const embedded = startMillrace(["server", "--embedded", "--data", data]);
+		const address = await addressOf(embedded);
+		const connection = openConnection(address);
+		await connection.server.getServerInfo({});
+		const waiting = startMillrace(["server", "--port", "0", "--data", data]);
+		await waiting.writes("waiting for");
+		assert.equal(
+			waiting.stderr(),
+			`millrace: waiting for the embedded server at ${address} (pid ${embedded.pid}), which ends when nobody is connected\n`,
+		);
+		connection.close();
+		assert.notEqual(await addressOf(waiting), address);
+		assert.equal((await embedded.ended).code, 0);
+		waiting.signal("SIGTERM");
+		assert.equal((await waiting.ended).code, 0);
+	});
+
+	it("ends at once when it is told to while it waits", async () => {
+		const data = tempDir();
+		const embedded = startMillrace(["server", "--embedded", "--data", data]);
+		const connection = openConnection(await addressOf(embedded));
+		await connection.server.getServerInfo({});
+		const waiting = startMillrace(["server", "--port", "0", "--data", data]);
+		await waiting.writes("waiting for");
+		waiting.signal("SIGINT");
+		assert.equal((await waiting.ended).code, 130);
+		connection.close();
+		await embedded.ended;
+	});
+
 	it("refuses a port that is in use", async () => {
 		const other = createServer().listen(0, "127.0.0.1");
 		await new Promise((resolve) => other.once("listening", resolve));

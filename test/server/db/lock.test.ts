@@ -1,9 +1,13 @@
 import assert from "node:assert/strict";
+import { mkdirSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
 import { after, describe, it } from "node:test";
-import { writeServerAddress } from "../../../src/data-directory.js";
+import { removeServerAddress, type ServerAddress, writeServerAddress } from "../../../src/data-directory.js";
 import { isMillraceError } from "../../../src/errors.js";
 import { lockDirectory } from "../../../src/server/db/lock.js";
+import { errorWith } from "../../support/error-with.js";
 import { tempDir } from "../../support/temp-dir.js";
+import { waitUntil } from "../../support/wait-until.js";
 
 describe("lockDirectory", { timeout: 30_000 }, () => {
 	it("gives a directory to one server at a time and names that one to others", async () => {
@@ -18,5 +22,50 @@ describe("lockDirectory", { timeout: 30_000 }, () => {
 		await lock.release();
 		const next = await lockDirectory(directory);
 		after(() => next.release());
+	});
+
+	it("waits for an embedded server, as long as it is told to", async () => {
+		const directory = tempDir();
+		const holder = { address: "127.0.0.1:4711", pid: 42, host: "here", version: "0", embedded: true };
+		const lock = await lockDirectory(directory);
+		writeServerAddress(directory, holder);
+		const waits: ServerAddress[] = [];
+		const onWait = (server: ServerAddress) => waits.push(server);
+		await assert.rejects(
+			lockDirectory(directory, { ms: 300, onWait }),
+			errorWith(
+				"already_exists",
+				/^data directory .* is in use by the embedded server at 127\.0\.0\.1:4711 \(pid 42\) of a running command; wait/,
+			),
+		);
+		assert.deepEqual(waits, [holder]);
+		const waiting = lockDirectory(directory, { ms: 20_000, onWait });
+		await waitUntil("the second wait", () => waits.length === 2);
+		// As a server does that ends.
+		removeServerAddress(directory);
+		await lock.release();
+		const next = await waiting;
+		after(() => next.release());
+	});
+
+	it("does not wait for a server that is not embedded", async () => {
+		const directory = tempDir();
+		const lock = await lockDirectory(directory);
+		after(() => lock.release());
+		writeServerAddress(directory, { address: "127.0.0.1:4711", pid: 42, host: "here", version: "0", embedded: false });
+		const onWait = () => assert.fail("waits");
+		await assert.rejects(lockDirectory(directory, { ms: 60_000, onWait }), errorWith("already_exists", /stop it/));
+	});
+
+	it("throws failed_precondition naming a directory that cannot be made or written", async () => {
+		const root = tempDir();
+		const file = join(root, "file");
+		writeFileSync(file, "");
+		const unwritable = join(root, "unwritable");
+		mkdirSync(join(unwritable, "lock.db"), { recursive: true });
+		for (const directory of [file, join(file, "below"), unwritable]) {
+			const message = new RegExp(`^the data directory ${directory} cannot be made or written: .*--data`);
+			await assert.rejects(lockDirectory(directory), errorWith("failed_precondition", message));
+		}
 	});
 });
