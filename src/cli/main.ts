@@ -1,6 +1,6 @@
 import { Command, CommanderError } from "commander";
 import { isMillraceError } from "../errors.js";
-import { exitCodes } from "../exit-codes.js";
+import { exitCodes, signalExitCode } from "../exit-codes.js";
 import { version } from "../version.js";
 import { addLaunchCommand } from "./launch.js";
 import { addRunCommand } from "./run.js";
@@ -10,9 +10,18 @@ import { addTrialCommand } from "./trial.js";
 /** Errors that the user of the command can mend. */
 const usageErrors = new Set(["invalid_argument", "not_found", "failed_precondition", "already_exists"]);
 
-// A reader such as `head` that has seen enough is no error; 141 is what SIGPIPE would give.
+/** Commands that a broken pipe must not end at once: they have a trial, workers or others' connections to look after. */
+const ownersOfWork = new Set(["run", "launch", "server"]);
+let endsAtBrokenPipe = true;
+
+// A reader such as `head` that has seen enough is no error; 141 is what SIGPIPE would give. Other errors, such
+// as a full disk below a log, are no reason to end work that goes well.
 for (const stream of [process.stdout, process.stderr]) {
-	stream.on("error", (error: NodeJS.ErrnoException) => process.exit(error.code === "EPIPE" ? 141 : exitCodes.failed));
+	stream.on("error", (error: NodeJS.ErrnoException) => {
+		if (error.code === "EPIPE" && endsAtBrokenPipe) {
+			process.exit(signalExitCode("SIGPIPE"));
+		}
+	});
 }
 
 const program = new Command("millrace")
@@ -21,7 +30,10 @@ const program = new Command("millrace")
 	.enablePositionalOptions()
 	.showSuggestionAfterError()
 	.showHelpAfterError("(see millrace --help)")
-	.exitOverride();
+	.exitOverride()
+	.hook("preAction", (_program, command) => {
+		endsAtBrokenPipe = !ownersOfWork.has(command.name());
+	});
 addRunCommand(program);
 addLaunchCommand(program);
 addServerCommand(program);

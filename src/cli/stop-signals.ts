@@ -10,19 +10,32 @@ export interface StopSignals {
  */
 const echoMs = 1_000;
 
-/** Takes over SIGTERM, SIGINT and SIGHUP, which would end the process, and keeps them until they are delivered. */
-export function onStopSignals(): StopSignals {
+/**
+ * Takes over SIGTERM, SIGINT and SIGHUP, which would end the process, and keeps them until they are delivered.
+ *
+ * @param output Streams whose broken pipe counts as a SIGPIPE, unless another signal came before. Default: none.
+ */
+export function onStopSignals(output: readonly NodeJS.WritableStream[] = []): StopSignals {
 	const waiting: NodeJS.Signals[] = [];
 	let take = (signal: NodeJS.Signals): void => {
 		waiting.push(signal);
 	};
 	let last = Number.NEGATIVE_INFINITY;
+	const receive = (signal: NodeJS.Signals) => {
+		const now = performance.now();
+		if (now - last >= echoMs) {
+			last = now;
+			take(signal);
+		}
+	};
 	for (const name of ["SIGTERM", "SIGINT", "SIGHUP"] as const) {
-		process.on(name, () => {
-			const now = performance.now();
-			if (now - last >= echoMs) {
-				last = now;
-				take(name);
+		process.on(name, () => receive(name));
+	}
+	for (const stream of output) {
+		stream.on("error", (error: NodeJS.ErrnoException) => {
+			// Every later write fails too. Nobody asks twice by that, nor when a signal ended the reader as well.
+			if (error.code === "EPIPE" && last === Number.NEGATIVE_INFINITY) {
+				receive("SIGPIPE");
 			}
 		});
 	}

@@ -1,35 +1,75 @@
 import { type Command, InvalidArgumentError } from "commander";
+import { MillraceError } from "../errors.js";
 import { count } from "../launcher/progress-line.js";
+import type { Client } from "../sdk/index.js";
 
-interface OutputsFlags {
+interface ServerFlags {
 	data?: string;
 	server?: string;
 }
 
-/** Adds `millrace trial outputs ID`: what the workers of a trial have committed of its output files. */
+/** Adds `millrace trial`, whose subcommands show and control one trial. */
 export function addTrialCommand(program: Command): void {
-	const trial = program.command("trial").description("Look at trials.");
-	trial
-		.command("outputs")
-		.description("List the committed output files of a trial: size in bytes, rank, path.")
-		.argument("<id>", "the trial", trialId)
-		.option("--data <directory>", "the data directory (default: MILLRACE_DATA, else .millrace)")
-		.option("--server <host:port>", "the server (default: MILLRACE_SERVER, else the data directory's)")
-		.action(listOutputs);
+	const trial = program.command("trial").summary("show and control trials").description("Show and control trials.");
+	const add = (name: string, description: string, action: (client: Client, id: number) => Promise<void>) =>
+		trial
+			.command(name)
+			.description(description)
+			.argument("<id>", "the trial", trialId)
+			.option("--data <directory>", "the data directory (default: MILLRACE_DATA, else .millrace)")
+			.option("--server <host:port>", "the server (default: MILLRACE_SERVER, else the data directory's)")
+			.action((id: number, flags: ServerFlags) => withClient(flags, (client) => action(client, id)));
+	add("outputs", "list the committed output files of a trial: size in bytes, rank, path", listOutputs);
+	add("pause", "ask a trial to stop at its next commit, to go on later", pause);
+	add("activate", "let a paused or failed trial go on when its workers are started again", activate);
 }
 
-async function listOutputs(id: number, flags: OutputsFlags): Promise<void> {
+async function withClient(flags: ServerFlags, action: (client: Client) => Promise<void>): Promise<void> {
 	const { Client } = await import("../sdk/index.js");
 	const client = new Client({ server: flags.server, dataDirectory: flags.data });
 	try {
-		const outputs = await client.getTrial(id).listOutputs();
-		const sizes = outputs.map((output) => count(output.sizeBytes));
-		const width = Math.max(0, ...sizes.map((size) => size.length));
-		outputs.forEach((output, index) => {
-			process.stdout.write(`${sizes[index]?.padStart(width)}  rank ${output.rank}  ${output.path}\n`);
-		});
+		await action(client);
 	} finally {
 		await client.close();
+	}
+}
+
+async function listOutputs(client: Client, id: number): Promise<void> {
+	const outputs = await client.getTrial(id).listOutputs();
+	if (outputs.length === 0) {
+		process.stderr.write("millrace: no outputs\n");
+	}
+	const sizes = outputs.map((output) => count(output.sizeBytes));
+	const width = Math.max(0, ...sizes.map((size) => size.length));
+	const lines = outputs.map((output, i) => `${sizes[i]?.padStart(width)}  rank ${output.rank}  ${output.path}\n`);
+	await print(lines.join(""));
+}
+
+async function pause(client: Client, id: number): Promise<void> {
+	const trial = await client.getTrial(id);
+	await trial.pause();
+	const isStopping = trial.state === "ACTIVE";
+	await print(`trial ${id}: ${trial.state}${isStopping ? ", to be PAUSED at its next commit" : ""}\n`);
+}
+
+async function activate(client: Client, id: number): Promise<void> {
+	const trial = await client.getTrial(id);
+	await trial.activate();
+	await print(`trial ${id}: ${trial.state}\n`);
+}
+
+/** Writes to stdout. Throws resource_exhausted or unknown if it cannot be written, as on a full disk. */
+async function print(text: string): Promise<void> {
+	const error = await new Promise<NodeJS.ErrnoException | null | undefined>((resolve) =>
+		process.stdout.write(text, resolve),
+	);
+	// The end of the reader is dealt with where all commands start.
+	if (error && error.code !== "EPIPE") {
+		throw new MillraceError(
+			error.code === "ENOSPC" ? "resource_exhausted" : "unknown",
+			`stdout cannot be written: ${error.message}; check the disk or file that it goes to`,
+			{ cause: error },
+		);
 	}
 }
 

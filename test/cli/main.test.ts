@@ -1,7 +1,10 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
+import { openConnection } from "../../src/sdk/connection.js";
+import { startServer } from "../../src/server/index.js";
 import { version } from "../../src/version.js";
-import { runMillrace, startCommand } from "../support/start-command.js";
+import { type CommandEnd, runMillrace, startCommand } from "../support/start-command.js";
+import { tempDir } from "../support/temp-dir.js";
 
 describe("millrace", { timeout: 60_000 }, () => {
 	it("tells its version", async () => {
@@ -37,10 +40,41 @@ describe("millrace", { timeout: 60_000 }, () => {
 	});
 
 	it("ends quietly when nobody reads its output any more", async () => {
-		const main = new URL("../../src/cli/main.ts", import.meta.url).pathname;
-		const line = `"$0" --import "$1" "$2" launch -- sh -c 'while :; do echo line; sleep 0.01; done' | head -n 1`;
-		const end = await startCommand("sh", ["-c", line, process.execPath, import.meta.resolve("tsx"), main]).ended;
+		const workers = "launch -- sh -c 'while :; do echo line; sleep 0.01; done'";
+		const end = await shell(`{ MAIN ${workers}; echo "code $?" >&2; } | head -n 1`);
 		assert.equal(end.stdout, "[rank=0] line\n");
-		assert.equal(end.stderr, "");
+		assert.equal(end.stderr, "code 141\n");
 	});
 });
+
+describe("millrace trial", { timeout: 60_000 }, () => {
+	it("pauses and activates a trial, and says its state", async () => {
+		const server = await startServer({ dataDirectory: tempDir(), port: 0 });
+		const connection = openConnection(server.address);
+		try {
+			await connection.experiments.createExperiment({ requestId: "e", config: { name: "test" } });
+			await connection.trials.createTrial({ requestId: "t", experimentId: 1 });
+			const trial = (name: string) => runMillrace(["trial", name, "1", "--server", server.address]);
+			assert.deepEqual(pick(await trial("pause")), { code: 0, stdout: "trial 1: PAUSED\n", stderr: "" });
+			assert.deepEqual(pick(await trial("activate")), { code: 0, stdout: "trial 1: ACTIVE\n", stderr: "" });
+			assert.deepEqual(pick(await trial("outputs")), { code: 0, stdout: "", stderr: "millrace: no outputs\n" });
+			const full = await shell(`MAIN trial pause 1 --server ${server.address} > /dev/full`);
+			assert.equal(full.code, 1);
+			assert.match(full.stderr, /^millrace: stdout cannot be written: ENOSPC/);
+		} finally {
+			connection.close();
+			await server.close();
+		}
+	});
+});
+
+/** Runs a line in which MAIN stands for `millrace`. */
+function shell(line: string): Promise<CommandEnd> {
+	const main = new URL("../../src/cli/main.ts", import.meta.url).pathname;
+	const command = line.replace("MAIN", '"$0" --import "$1" "$2"');
+	return startCommand("sh", ["-c", command, process.execPath, import.meta.resolve("tsx"), main]).ended;
+}
+
+function pick({ code, stdout, stderr }: CommandEnd) {
+	return { code, stdout, stderr };
+}
