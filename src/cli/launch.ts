@@ -31,7 +31,7 @@ export function addLaunchCommand(program: Command): void {
 }
 
 async function runLaunch(command: string[], flags: LaunchFlags): Promise<void> {
-	const stopSignals = onStopSignals();
+	const stopSignals = onStopSignals([process.stdout, process.stderr]);
 	const launched = await launch({
 		command,
 		workerCount: workerCount(flags.nprocPerNode ?? flags.nproc_per_node),

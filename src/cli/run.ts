@@ -35,6 +35,12 @@ async function run(path: string, flags: RunFlags): Promise<void> {
 	for (const warning of warnings) {
 		process.stderr.write(`millrace: warning: ${path}: ${warning}\n`);
 	}
+	if (flags.data && flags.server) {
+		throw new MillraceError(
+			"invalid_argument",
+			"--data and --server are both given, but a server has its own data directory; give one of them",
+		);
+	}
 	if (config.entrypoint === undefined) {
 		throw new MillraceError(
 			"invalid_argument",
@@ -45,7 +51,7 @@ async function run(path: string, flags: RunFlags): Promise<void> {
 	const env = { ...process.env, ...environmentVariablesOf(config) };
 	const command = resolveEntrypoint(config.entrypoint, directory, env);
 
-	const stopSignals = onStopSignals();
+	const stopSignals = onStopSignals([process.stdout, process.stderr]);
 	const connection = await connect({ server: flags.server, dataDirectory: flags.data });
 	const trial = runTrial({
 		connection,
@@ -53,6 +59,7 @@ async function run(path: string, flags: RunFlags): Promise<void> {
 		command,
 		directory,
 		dataDirectory: dataDirectory(flags.data),
+		server: flags.server || (flags.data ? undefined : process.env.MILLRACE_SERVER) || undefined,
 		graceMs,
 		stdout: process.stdout,
 		stderr: process.stderr,

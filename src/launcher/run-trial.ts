@@ -1,18 +1,22 @@
 import { randomUUID } from "node:crypto";
 import { hostname } from "node:os";
 import { setTimeout as delay } from "node:timers/promises";
-import { MillraceError } from "../errors.js";
+import { MillraceError, messageOf } from "../errors.js";
 import { exitCodes, signalExitCode } from "../exit-codes.js";
 import { type ExperimentConfig, environmentVariablesOf, hparamsOf } from "../experiment-config.js";
 import type { Trial, TrialRun } from "../gen/millrace/v1/trial_pb.js";
-import { TrialRunDecision, TrialRunState } from "../gen/millrace/v1/trial_pb.js";
+import { TrialRunDecision, TrialRunState, TrialState } from "../gen/millrace/v1/trial_pb.js";
 import type { EndTrialRunResponse } from "../gen/millrace/v1/trial_service_pb.js";
 import type { Connection } from "../sdk/connection.js";
 import { describeEnd, exitCodeOf } from "./process-end.js";
 import { type ProcessEnd, ProcessGroup } from "./process-group.js";
 import { ProgressDisplay } from "./progress-display.js";
 import { count } from "./progress-line.js";
+import { resumeCommand } from "./resume-command.js";
 import { type OutputStream, StatusLine } from "./status-line.js";
+
+/** How long an interrupted run waits for a server that is away, in milliseconds. */
+const awayMs = 5_000;
 
 /** What `runTrial` runs, and where. */
 export interface RunTrialOptions {
@@ -25,6 +29,8 @@ export interface RunTrialOptions {
 	readonly directory: string;
 	/** The data directory that the workers use, as an absolute path. */
 	readonly dataDirectory: string;
+	/** The address of the server, if the user named it; only then is it part of the command that goes on. */
+	readonly server?: string | undefined;
 	/** How long the entrypoint may take to end after the first signal, in milliseconds. */
 	readonly graceMs: number;
 	readonly stdout: OutputStream;
@@ -35,15 +41,19 @@ export interface RunTrialOptions {
 export interface OwnedTrial {
 	/** Resolves with the exit code that says how the trial ended. */
 	readonly finished: Promise<number>;
-	/** Passes a signal on to the run as SIGTERM; no other run is started. The second call kills the run. */
+	/**
+	 * Passes a signal on to the run as SIGTERM; no other run is started, and the trial is paused. The second
+	 * call kills the run.
+	 */
 	interrupt(signal: NodeJS.Signals): void;
-	/** Kills the run; no other is started. */
+	/** Kills the run; no other is started, and the trial is paused. */
 	kill(): void;
 }
 
 /**
  * Records an experiment with one trial, and starts run after run of it until the server says that it is
- * done, has failed for good, was preempted or was killed. All that it says itself goes to stderr.
+ * done, has failed for good, was preempted or was killed. All that it says itself goes to stderr: also, if the
+ * trial can go on, the command for it.
  */
 export function runTrial(options: RunTrialOptions): OwnedTrial {
 	const owner = new TrialOwner(options);
@@ -80,14 +90,19 @@ class TrialOwner {
 				display.startRun(run.trialRunId);
 				const end = await this.#execute(run);
 				const answer = await this.#endRun(run, end);
+				if (answer === undefined) {
+					break;
+				}
 				await display.endRun();
 				const exitCode = this.#judge(answer, end, startMs);
 				if (exitCode !== undefined) {
 					return exitCode;
 				}
-				await this.#pause(answer, restart);
+				await this.#wait(answer, restart);
 			}
-			return signalExitCode(this.#interruptedBy);
+			await this.#pauseTrial(trial.id);
+			this.#sayHowToGoOn(trial.id);
+			return signalExitCode(this.#interruptedBy ?? "SIGTERM");
 		} finally {
 			display.close();
 			clearTimeout(this.#killTimer);
@@ -103,6 +118,8 @@ class TrialOwner {
 		}
 		this.#interruptedBy = signal;
 		this.#interrupted.abort();
+		const seconds = Math.round(this.#options.graceMs / 1_000);
+		this.#say(`ending (${signal}), the workers have ${seconds} s; again to kill them`);
 		this.#group?.signal("SIGTERM");
 		this.#killTimer = setTimeout(() => this.kill(), this.#options.graceMs);
 	}
@@ -173,17 +190,30 @@ class TrialOwner {
 		};
 	}
 
-	#endRun(run: TrialRun, end: ProcessEnd): Promise<EndTrialRunResponse> {
+	/** Tells the server that the run has ended; undefined if it was interrupted, and the server is away. */
+	async #endRun(run: TrialRun, end: ProcessEnd): Promise<EndTrialRunResponse | undefined> {
 		const by = this.#interruptedBy;
 		const { trialId, trialRunId } = run;
 		const { trials } = this.#options.connection;
-		if (by !== undefined) {
-			const reason = `millrace run was ended by ${by}`;
-			// Whoever asked for the end does not want to wait long for a server that is away.
-			return trials.endTrialRun({ trialId, trialRunId, state: TrialRunState.KILLED, reason }, { retryMs: 5_000 });
+		const state = TrialRunState.FAILED;
+		if (by === undefined) {
+			const reason = `the entrypoint ended with ${describeEnd(end)} before the work was done`;
+			return trials.endTrialRun({ trialId, trialRunId, state, reason });
 		}
-		const reason = `the entrypoint ended with ${describeEnd(end)} before the work was done`;
-		return trials.endTrialRun({ trialId, trialRunId, state: TrialRunState.FAILED, reason });
+		await this.#pauseTrial(trialId);
+		const reason = `millrace run was ended by ${by}`;
+		try {
+			return await trials.endTrialRun({ trialId, trialRunId, state, reason }, { retryMs: awayMs });
+		} catch (error) {
+			this.#say(`the server was not told that run ${trialRunId} of trial ${trialId} has ended: ${messageOf(error)}`);
+			return undefined;
+		}
+	}
+
+	/** Lets the trial be resumable after the end of its run, as far as the server can be told. */
+	async #pauseTrial(trialId: number): Promise<void> {
+		// Whoever asked for the end does not want to wait long for a server that is away. The run's end follows.
+		await this.#options.connection.trials.pauseTrial({ trialId }, { retryMs: awayMs }).catch(() => {});
 	}
 
 	/** Says how the run ended, and returns the exit code, or undefined if another run follows. */
@@ -201,28 +231,53 @@ class TrialOwner {
 				return exitCodes.done;
 			case TrialRunDecision.PREEMPTED:
 				this.#say(`${name} was preempted after ${part}`);
+				this.#sayHowToGoOn(trial.id);
 				return exitCodes.preempted;
-			case TrialRunDecision.RESTART:
-				if (this.#interruptedBy === undefined) {
-					return undefined;
-				}
-				break;
-			case TrialRunDecision.FAILED:
-				if (this.#interruptedBy === undefined) {
-					this.#say(`${name} failed after ${part}: ${run.reason}; ${whyNoRestart(trial, run)}`);
-					return failureExitCode(run, end);
-				}
-				break;
 			case TrialRunDecision.KILLED:
 			case TrialRunDecision.UNSPECIFIED:
+				this.#say(`${name} was killed after ${part}: ${run.reason}`);
+				return signalExitCode(this.#interruptedBy ?? "SIGKILL");
+			case TrialRunDecision.RESTART:
+			case TrialRunDecision.FAILED:
 				break;
 		}
-		this.#say(`${name} was killed after ${part}: ${run.reason}`);
-		return signalExitCode(this.#interruptedBy ?? "SIGKILL");
+		if (this.#interruptedBy !== undefined) {
+			const ending =
+				trial.state === TrialState.ERROR
+					? `failed after ${part}: ${run.reason}; ${whyNoRestart(trial, run)}`
+					: `was interrupted after ${part}: ${run.reason}`;
+			this.#say(`${name} ${ending}`);
+			this.#sayHowToGoOn(trial.id);
+			return signalExitCode(this.#interruptedBy);
+		}
+		if (answer.decision === TrialRunDecision.RESTART) {
+			return undefined;
+		}
+		if (trial.state === TrialState.PAUSED) {
+			this.#say(`${name} was paused after ${part}: ${run.reason}`);
+			this.#sayHowToGoOn(trial.id);
+			return exitCodes.preempted;
+		}
+		this.#say(`${name} failed after ${part}: ${run.reason}; ${whyNoRestart(trial, run)}`);
+		this.#sayHowToGoOn(trial.id);
+		return failureExitCode(run, end);
+	}
+
+	#sayHowToGoOn(trialId: number): void {
+		const { config, directory, dataDirectory, server } = this.#options;
+		if (config.entrypoint === undefined) {
+			return;
+		}
+		const workerCount = config.resources.slots_per_trial;
+		const { entrypoint } = config;
+		const command = resumeCommand({ trialId, entrypoint, workerCount, directory, dataDirectory, server });
+		const names = Object.keys(environmentVariablesOf(config));
+		const first = names.length === 0 ? "" : `, with ${names.join(", ")} set as in the experiment's file`;
+		this.#say(`to go on${first}: ${command}`);
 	}
 
 	/** Waits before the next run: not at all before the first restart, then 1 s, doubling to 30 s. */
-	async #pause(answer: EndTrialRunResponse, restart: number): Promise<void> {
+	async #wait(answer: EndTrialRunResponse, restart: number): Promise<void> {
 		const trial = given(answer.trial);
 		const run = given(answer.trialRun);
 		const seconds = restart === 0 ? 0 : Math.min(2 ** (restart - 1), 30);
@@ -243,17 +298,19 @@ function whyNoRestart(trial: Trial, run: TrialRun): string {
 	if (run.joinedCount === 0) {
 		return "no worker joined the run, so it is not started again";
 	}
-	return trial.maxRestarts === 0 ? "max_restarts is 0" : `all ${trial.maxRestarts} restarts are used up`;
+	if (trial.maxRestarts === 0) {
+		return "max_restarts is 0";
+	}
+	return trial.maxRestarts === 1 ? "its one restart is used up" : `all ${trial.maxRestarts} restarts are used up`;
 }
 
 function failureExitCode(run: TrialRun, end: ProcessEnd): number {
-	const shellCouldNotRun = end.code === 126 || end.code === 127;
-	if (end.code === exitCodes.usage || (shellCouldNotRun && run.joinedCount === 0)) {
+	const isUsage = end.code === exitCodes.usage || end.code === 126 || end.code === 127;
+	if (isUsage && run.joinedCount === 0) {
 		return exitCodes.usage;
 	}
-	// A shell's way to say that a signal ended what it ran.
-	const isSignalCode = end.code !== null && end.code > 128 && end.code <= 128 + 64;
-	return end.signal !== null ? exitCodeOf(end) : isSignalCode ? (end.code ?? 1) : exitCodes.failed;
+	const code = exitCodeOf(end);
+	return code > 128 ? code : exitCodes.failed;
 }
 
 function given<T>(message: T | undefined): T {

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { existsSync, writeFileSync } from "node:fs";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { describe, it } from "node:test";
 import { fileURLToPath } from "node:url";
 import { TrialRunState, TrialState } from "../../src/gen/millrace/v1/trial_pb.js";
@@ -8,7 +8,7 @@ import { connect } from "../../src/sdk/connect.js";
 import type { Connection } from "../../src/sdk/connection.js";
 import { startServer } from "../../src/server/index.js";
 import { nodeWithTsx } from "../support/node-with-tsx.js";
-import { isAlive, runMillrace, startMillrace } from "../support/start-command.js";
+import { isAlive, runMillrace, startCommand, startMillrace } from "../support/start-command.js";
 import { tempDir } from "../support/temp-dir.js";
 import { waitUntil } from "../support/wait-until.js";
 
@@ -89,7 +89,7 @@ describe("millrace run", { timeout: 120_000 }, () => {
 		});
 		const end = await start().ended;
 		assert.equal(end.code, 0, end.stderr);
-		assert.match(end.stderr, /^millrace: experiment 1, trial 1, server 127\.0\.0\.1:\d+, data \/.*\/data\n/);
+		assert.match(end.stderr, /^millrace: experiment 1, trial 1, server 127\.0\.0\.1:\d+, data \/.*\/data\n/m);
 		assert.match(end.stderr, /trial 1, run 1 failed: .*rank 1.*; starting run 2 \(restart 1 of 5\)\n/);
 		assert.match(end.stderr, /Root cause \(first observed failure\):/);
 		assert.match(end.stderr, /experiment 1, trial 1 completed: 50 records in \d+\.\d s\n$/);
@@ -112,7 +112,7 @@ describe("millrace run", { timeout: 120_000 }, () => {
 		assert.equal(end.stdout, `${data}\n`);
 		assert.match(
 			end.stderr,
-			/trial 1 failed after .*exit code 3.*no worker joined the run, so it is not started again\n$/,
+			/trial 1 failed after .*exit code 3.*no worker joined the run, so it is not started again\nmillrace: to go on: .*\n$/,
 		);
 		const { trial } = await read(data, ({ trials }) => trials.getTrial({ trialId: 1 }));
 		assert.equal(trial?.state, TrialState.ERROR);
@@ -128,13 +128,18 @@ describe("millrace run", { timeout: 120_000 }, () => {
 		await serverEnds();
 	});
 
-	it("takes --data and --server before the environment", async () => {
+	it("takes --data or --server before the environment, not both", async () => {
 		const { path, data } = experiment({ entrypoint: "echo $MILLRACE_DATA $MILLRACE_SERVER" });
 		const server = await startServer({ dataDirectory: data, port: 0 });
 		try {
 			const env = { MILLRACE_SERVER: "127.0.0.1:1", MILLRACE_DATA: "/nowhere" };
-			const end = await runMillrace(["run", path, "--data", data, "--server", server.address], { env });
-			assert.equal(end.stdout, `${data} ${server.address}\n`, end.stderr);
+			const byData = await runMillrace(["run", path, "--data", data], { env });
+			assert.equal(byData.stdout, `${data} ${server.address}\n`, byData.stderr);
+			const byServer = await runMillrace(["run", path, "--server", server.address], { env });
+			assert.equal(byServer.stdout, `/nowhere ${server.address}\n`, byServer.stderr);
+			const both = await runMillrace(["run", path, "--data", data, "--server", server.address]);
+			assert.equal(both.code, 2);
+			assert.match(both.stderr, /^millrace: --data and --server are both given/);
 		} finally {
 			await server.close();
 		}
@@ -160,11 +165,69 @@ describe("millrace run", { timeout: 120_000 }, () => {
 			assert.equal(end.code, exitCode, end.stderr);
 			assert.equal(await isAlive(Number(end.stdout.slice(4))), false);
 			const { trialRun } = await read(data, ({ trials }) => trials.getTrialRun({ trialId: 1, trialRunId: 1 }));
-			assert.equal(trialRun?.state, TrialRunState.KILLED);
+			assert.equal(trialRun?.state, TrialRunState.FAILED);
 			assert.equal(trialRun?.reason, `millrace run was ended by ${signal}`);
 			await serverEnds();
 		});
 	}
+
+	const heldFirst = (file: string) => ({
+		entrypoint: [...launchWorkers, ...nodeWithTsx, recordingWorker],
+		environment: {
+			environment_variables: {
+				WORKER_OPTIONS: JSON.stringify({
+					records: 20,
+					batchSize: 5,
+					checkpointInterval: 1,
+					hold: { call: "processBatch", count: 2, rank: 0, run: 1, file },
+				}),
+			},
+		},
+	});
+
+	it("leaves the trial paused at SIGINT, and says how to go on", async () => {
+		const config = heldFirst("/never");
+		const { data, path, start, serverEnds } = experiment(config);
+		const command = start();
+		await command.writes("processBatch");
+		command.signal("SIGINT");
+		const end = await command.ended;
+		assert.equal(end.code, 130, end.stderr);
+		assert.match(end.stderr, /millrace: ending \(SIGINT\), the workers have 30 s; again to kill them\n/);
+		assert.match(end.stderr, /trial 1 was interrupted after .*: millrace run was ended by SIGINT\n/);
+		assert.match(
+			end.stderr,
+			/to go on, with WORKER_OPTIONS set .*: (cd \S+ && )?MILLRACE_DATA=\S+ npx millrace trial activate 1 && .* MILLRACE_TRIAL_ID=1 npx millrace launch --nproc-per-node 1 -- \S*node.*recording-worker\.ts\n$/,
+		);
+		const { trial } = await read(data, ({ trials }) => trials.getTrial({ trialId: 1 }));
+		assert.equal(trial?.state, TrialState.PAUSED);
+
+		const env = {
+			MILLRACE_DATA: data,
+			MILLRACE_TRIAL_ID: "1",
+			...config.environment.environment_variables,
+		};
+		const cwd = dirname(path);
+		assert.equal((await runMillrace(["trial", "activate", "1"], { env, cwd })).stdout, "trial 1: ACTIVE\n");
+		const resumed = await runMillrace(["launch", "--", ...nodeWithTsx, recordingWorker], { env, cwd });
+		assert.equal(resumed.code, 0, resumed.stderr);
+		const { trial: done } = await read(data, ({ trials }) => trials.getTrial({ trialId: 1 }));
+		assert.equal(done?.state, TrialState.COMPLETED);
+		await serverEnds();
+	});
+
+	it("ends the run when nobody reads its output any more", async () => {
+		const { data, path, serverEnds } = experiment({ entrypoint: "while :; do echo line; sleep 0.05; done" });
+		const main = fileURLToPath(new URL("../../src/cli/main.ts", import.meta.url));
+		const line = '{ "$@"; echo "code $?" >&2; } | head -n 1';
+		const env = { MILLRACE_DATA: data };
+		const end = await startCommand("sh", ["-c", line, "sh", ...nodeWithTsx, main, "run", path], { env }).ended;
+		assert.equal(end.stdout, "line\n");
+		assert.match(end.stderr, /\ncode 141\n$/);
+		const { trialRun } = await read(data, ({ trials }) => trials.getTrialRun({ trialId: 1, trialRunId: 1 }));
+		assert.equal(trialRun?.reason, "millrace run was ended by SIGPIPE");
+		await serverEnds();
+	});
 
 	it("leaves no worker behind when it is killed itself", async () => {
 		const { start, serverEnds } = experiment({

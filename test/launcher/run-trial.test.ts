@@ -103,6 +103,8 @@ describe("runTrial", { timeout: 60_000 }, () => {
 		["was used wrongly", "exit 2", { decision: "FAILED", joinedCount: 0 }, 2, /no worker joined the run, so it is not/],
 		["has no command", "exit 127", { decision: "FAILED", joinedCount: 0 }, 2, /no worker joined/],
 		["has no command later", "exit 127", { decision: "FAILED" }, 1, /restarts are used up/],
+		["had workers that were used wrongly", "exit 2", { decision: "FAILED" }, 1, /restarts are used up/],
+		["failed by a signal in a wrapper", "exit 137", { decision: "FAILED" }, 137, /failed after/],
 	];
 	for (const [what, script, verdict, exitCode, message] of verdicts) {
 		it(`exits ${exitCode} when the trial ${what}`, async () => {
@@ -129,12 +131,17 @@ describe("runTrial", { timeout: 60_000 }, () => {
 		const { exitCode, stdout, stderr, ends } = await run(
 			'trap "sleep 0.3; echo saved; exit 0" TERM; echo ready; while :; do sleep 0.05; done',
 			[{ decision: "RESTART" }],
-			{ during: untilReady((trial) => trial.interrupt("SIGINT")) },
+			{ config: { entrypoint: "npx w" }, during: untilReady((trial) => trial.interrupt("SIGINT")) },
 		);
 		assert.equal(exitCode, 130);
 		assert.match(stdout, /saved/);
-		assert.match(stderr, /was killed after/);
-		assert.equal(ends[0]?.state, TrialRunState.KILLED);
+		assert.match(stderr, /ending \(SIGINT\), the workers have 30 s; again to kill them\n/);
+		assert.match(stderr, /was interrupted after/);
+		assert.match(
+			stderr,
+			/\nmillrace: to go on: MILLRACE_DATA=\/data npx millrace trial activate 3 && .*launch.* npx w\n$/,
+		);
+		assert.equal(ends[0]?.state, TrialRunState.FAILED);
 		assert.equal(ends[0]?.reason, "millrace run was ended by SIGINT");
 	});
 
