@@ -60,6 +60,16 @@ export function findRunOfMember(
 	);
 }
 
+/** Tells whether a run has a member that is not gone. */
+export async function hasMember(db: Reader, trialId: number, trialRunId: number): Promise<boolean> {
+	const living = await db.get(
+		"SELECT 1 FROM members WHERE trial_id = ? AND trial_run_id = ? AND gone_time IS NULL LIMIT 1",
+		trialId,
+		trialRunId,
+	);
+	return living !== undefined;
+}
+
 /** Records that a member is gone. */
 export async function removeMember(tx: Transaction, member: Member): Promise<void> {
 	await tx.run(

@@ -6,12 +6,24 @@ import { assertMetricGroup } from "../metric-group.js";
 import { parseJson } from "../request-checks.js";
 import type { Database, Transaction } from "./database.js";
 import { enumValue } from "./enum-name.js";
-import { addMember, closedRunText, findRunOfMember, removeMember } from "./members.js";
+import { addMember, closedRunText, findRunOfMember, hasMember, removeMember } from "./members.js";
 import { archiveEarlierFinish } from "./metric-archive.js";
 import { insertResults } from "./metric-reports.js";
 import { dropEarlierFinish } from "./output-files.js";
-import { assertStartable, closeRun, findOpenRun, getRunRow, isOpen, startRun, toTrialRun } from "./trial-runs.js";
+import {
+	assertStartable,
+	closeRun,
+	findOpenRun,
+	getRunRow,
+	isOpen,
+	startRun,
+	type TrialRunRow,
+	toTrialRun,
+} from "./trial-runs.js";
 import { getTrialRow } from "./trials.js";
+
+/** How long a run that was started for workers keeps its trial for them, in milliseconds. */
+const firstJoinMs = 60_000;
 
 /** What the rendezvous remembers, kept in the database. */
 export function createRunLedger(db: Database): RunLedger {
@@ -70,19 +82,42 @@ async function openRun(tx: Transaction, join: JoinRequest): Promise<OpenedRun> {
 			);
 		}
 	}
-	if (open === undefined) {
-		const started = await startRun(tx, trial, { worldSize: join.worldSize, ownerHost: join.host });
-		return { open: true, trialRunId: started.trial_run_id, worldSize: started.world_size };
+	if (open !== undefined && open.world_size !== join.worldSize) {
+		if (!(await isAbandoned(tx, open, join))) {
+			throw new MillraceError("failed_precondition", otherWorldText(open, join));
+		}
+		// The trial's state after this failure is never seen: the next run makes it active.
+		const reason = "its workers went, or never came, and others came with another world size";
+		await closeRun(tx, trial.id, open.trial_run_id, TrialRunState.FAILED, reason);
+	} else if (open !== undefined) {
+		return { open: true, trialRunId: open.trial_run_id, worldSize: open.world_size };
 	}
-	if (open.world_size !== join.worldSize) {
-		throw new MillraceError(
-			"failed_precondition",
-			open.world_size === 0
-				? `run ${open.trial_run_id} of trial ${trial.id} is open and has no workers; end it first`
-				: `the world size is ${join.worldSize}, but run ${open.trial_run_id} of trial ${trial.id} has ${open.world_size} workers`,
-		);
+	const next = { worldSize: join.worldSize, ownerHost: join.host };
+	const started = await startRun(tx, await getTrialRow(tx, trial.id), next);
+	return { open: true, trialRunId: started.trial_run_id, worldSize: started.world_size };
+}
+
+/** Tells whether nobody is left of a forming run, so that workers of another world size may have the trial. */
+async function isAbandoned(tx: Transaction, run: TrialRunRow, join: JoinRequest): Promise<boolean> {
+	if (run.state !== "FORMING" || join.trialRunId > 0 || (await hasMember(tx, run.trial_id, run.trial_run_id))) {
+		return false;
 	}
-	return { open: true, trialRunId: open.trial_run_id, worldSize: open.world_size };
+	return run.joined_count > 0 || tx.now - run.start_time >= firstJoinMs;
+}
+
+/** Says why workers of one world size cannot join a run of another. */
+function otherWorldText(run: TrialRunRow, { worldSize, trialRunId }: JoinRequest): string {
+	const name = `run ${run.trial_run_id} of trial ${run.trial_id}`;
+	if (run.world_size === 0) {
+		return `${name} is open and has no workers; end it first`;
+	}
+	const workers = run.world_size === 1 ? "1 worker" : `${run.world_size} workers`;
+	const whatToDo =
+		trialRunId > 0
+			? "the number of workers must equal resources.slots_per_trial: " +
+				`start them with \`millrace launch -- …\`, or set it to ${worldSize}`
+			: `start ${workers}, as \`millrace launch\` does, or wait until that run has ended`;
+	return `the world size is ${worldSize}, but ${name} has ${workers}; ${whatToDo}`;
 }
 
 async function decideStep(

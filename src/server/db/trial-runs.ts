@@ -58,6 +58,8 @@ export async function findOpenRun(db: Reader, trialId: number): Promise<TrialRun
  * Starts the next run of a trial. What older runs left unconfirmed goes out of sight: metric reports are
  * archived, outputs of a finish that never was are forgotten.
  *
+ * A trial that is ERROR is ACTIVE again.
+ *
  * Throws `failed_precondition` if a run is open, or the trial is paused, completed or canceled.
  */
 export async function startRun(
@@ -95,7 +97,10 @@ export async function startRun(
 	return run as TrialRunRow;
 }
 
-/** Throws `failed_precondition` if no run of the trial may start. */
+/**
+ * Throws `failed_precondition` if no run of the trial may start. One may in a trial that is ERROR, which is how
+ * a user tries it once more: it is ACTIVE again with that run.
+ */
 export function assertStartable(trial: Pick<TrialRow, "id" | "state">): void {
 	switch (trial.state) {
 		case "PAUSED":

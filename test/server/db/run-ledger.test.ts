@@ -16,6 +16,7 @@ import { listOutputs } from "../../../src/server/db/output-files.js";
 import { beginProgress, commit } from "../../../src/server/db/progress.js";
 import { createRunLedger } from "../../../src/server/db/run-ledger.js";
 import { killTrial, pauseTrial } from "../../../src/server/db/trial-control.js";
+import { getRunRow, toTrialRun } from "../../../src/server/db/trial-runs.js";
 import { createTrial, getTrial } from "../../../src/server/db/trials.js";
 import { directoryStorageAt } from "../../../src/server/storage-config.js";
 import { tempDir } from "../../support/temp-dir.js";
@@ -26,10 +27,10 @@ interface Fixture {
 	readonly trialId: number;
 }
 
-async function open(maxRestarts = 5): Promise<Fixture> {
+async function open(maxRestarts = 5, now?: () => number): Promise<Fixture> {
 	let db: Database | undefined;
 	after(() => db?.close());
-	db = await Database.open(tempDir());
+	db = await Database.open(tempDir(), now);
 	await migrate(db);
 	const trial = await db.write(async (tx) => {
 		const storage = directoryStorageAt("/nowhere");
@@ -80,7 +81,60 @@ describe("openRun", { timeout: 30_000 }, () => {
 	it("refuses another world size, naming both", async () => {
 		const { ledger, trialId } = await open();
 		await ledger.openRun(joinOf(trialId, { worldSize: 2 }));
-		await assert.rejects(ledger.openRun(joinOf(trialId)), refused(/the world size is 1, but run 1 .* has 2/));
+		await assert.rejects(
+			ledger.openRun(joinOf(trialId)),
+			refused(/the world size is 1, but run 1 of trial 1 has 2 workers; start 2 workers/),
+		);
+		await assert.rejects(
+			ledger.openRun(joinOf(trialId, { trialRunId: 1, worldSize: 3 })),
+			refused(/is 3, .* has 2 workers; .* must equal resources\.slots_per_trial: .*millrace launch.*set it to 3$/),
+		);
+	});
+
+	it("closes a forming run whose workers are gone for workers of another world size, and starts the next", async () => {
+		const { db, ledger, trialId } = await open();
+		const joins = [0, 1].map((rank) => joinOf(trialId, { rank, worldSize: 3 }));
+		for (const join of joins) {
+			await ledger.openRun(join);
+			await ledger.addMember(join, 1);
+		}
+		const leave = (rank: number) =>
+			ledger.removeMember(
+				create(MemberSchema, { trialId, trialRunId: 1, rank, memberUuid: joins[rank]?.memberUuid ?? "" }),
+			);
+		await leave(0);
+		await assert.rejects(ledger.openRun(joinOf(trialId)), refused(/but run 1 .* has 3/));
+		await leave(1);
+		await assert.rejects(ledger.openRun(joinOf(trialId, { trialRunId: 1 })), refused(/but run 1 .* has 3/));
+		assert.equal((await ledger.openRun(joinOf(trialId, { worldSize: 3 }))).trialRunId, 1);
+		assert.deepEqual(await ledger.openRun(joinOf(trialId)), { open: true, trialRunId: 2, worldSize: 1 });
+		const closed = toTrialRun(await getRunRow(db, trialId, 1));
+		assert.equal(closed.state, TrialRunState.FAILED);
+		assert.match(closed.reason, /another world size/);
+		const trial = await getTrial(db, trialId);
+		assert.deepEqual([trial.state, trial.restarts, trial.endTime], [TrialState.ACTIVE, 1, undefined]);
+	});
+
+	it("keeps a run for a minute for workers that never came, and then fails it without the trial", async () => {
+		const clock = { now: 1_000_000 };
+		const { db, ledger, trialId } = await open(5, () => clock.now);
+		await ledger.openRun(joinOf(trialId, { worldSize: 2 }));
+		clock.now += 59_999;
+		await assert.rejects(ledger.openRun(joinOf(trialId)), refused(/but run 1 .* has 2/));
+		clock.now += 1;
+		assert.equal((await ledger.openRun(joinOf(trialId))).trialRunId, 2);
+		const trial = await getTrial(db, trialId);
+		assert.deepEqual([trial.state, trial.restarts, trial.endTime], [TrialState.ACTIVE, 1, undefined]);
+	});
+
+	it("never closes a run that has started for workers of another world size", async () => {
+		const fixture = await open();
+		const { member } = await startRun(fixture);
+		await fixture.ledger.removeMember(member);
+		await assert.rejects(
+			fixture.ledger.openRun(joinOf(fixture.trialId, { worldSize: 2 })),
+			refused(/has 1 worker; start 1 worker,/),
+		);
 	});
 
 	it("refuses a run that is over while another is open, and forms the next one where none is", async () => {
