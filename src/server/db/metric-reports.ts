@@ -176,18 +176,22 @@ function merge(row: Row, report: AdmittedReport): MillraceError | undefined {
 		if (Object.hasOwn(row.metrics, name) && !isDeepStrictEqual(row.metrics[name], value)) {
 			return new MillraceError(
 				"already_exists",
-				`overwriting existing metric keys is not supported, conflicting key: ${name}`,
+				`overwriting existing metric keys is not supported, conflicting key: ${name} (${placeOf(report)})`,
 			);
 		}
 	}
 	if (row.batchMetricsJson !== "" && report.batchMetricsJson !== "") {
-		return new MillraceError("already_exists", "overwriting batch metrics is not supported");
+		return new MillraceError("already_exists", `overwriting batch metrics is not supported (${placeOf(report)})`);
 	}
 	row.metrics = { ...row.metrics, ...report.metrics };
 	row.metricsJson = JSON.stringify(row.metrics);
 	row.batchMetricsJson ||= report.batchMetricsJson;
 	row.changed = true;
 	return undefined;
+}
+
+function placeOf({ group, stepsCompleted }: AdmittedReport): string {
+	return `group ${group}, step ${stepsCompleted}`;
 }
 
 async function insertRows(tx: Transaction, rows: readonly Row[]): Promise<void> {

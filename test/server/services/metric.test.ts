@@ -112,7 +112,7 @@ describe("MetricService", { timeout: 60_000 }, () => {
 		const trialRunId = await openRun(server, trialId);
 		const report = reporter(server);
 		const base = { trialId, trialRunId, group: "training", stepsCompleted: 5 };
-		const conflict = "6 overwriting existing metric keys is not supported, conflicting key: a";
+		const conflict = "6 overwriting existing metric keys is not supported, conflicting key: a (group training, step 5)";
 		// Within one call, and against what is stored.
 		assert.deepEqual(
 			await report(
@@ -129,7 +129,7 @@ describe("MetricService", { timeout: 60_000 }, () => {
 				{ ...base, metricsJson: "{}", batchMetricsJson: "[]" },
 				{ ...base, rank: 0, metricsJson: '{"a":2}' },
 			),
-			["ok", conflict, "6 overwriting batch metrics is not supported", "ok"],
+			["ok", conflict, "6 overwriting batch metrics is not supported (group training, step 5)", "ok"],
 		);
 		assert.deepEqual(await stored(server, trialId), [
 			'training run 1 step 5 {"a":1,"o":{"x":[1]},"b":2,"d":4}',
