@@ -4,10 +4,11 @@ import { basename } from "node:path";
 import { create } from "@bufbuild/protobuf";
 import { MillraceError } from "../errors.js";
 import { type Member, MemberSchema, type Trial, TrialRunState } from "../gen/millrace/v1/trial_pb.js";
-import { attend, type RendezvousMember } from "../rendezvous/client.js";
+import type { RendezvousMember } from "../rendezvous/client.js";
 import { connect } from "../sdk/connect.js";
 import type { Connection } from "../sdk/connection.js";
 import { type JsonObject, toJsonObject } from "../sdk/json.js";
+import { attendRun } from "./attend-run.js";
 import type { DistributedContext } from "./distributed/distributed-context.js";
 
 /** This worker as a member of a run in which all workers are there. */
@@ -64,7 +65,7 @@ export async function joinRun(options: {
 			host: hostname(),
 			pid: process.pid,
 		};
-		const attendance = await attend(connection.channel, join);
+		const attendance = await attendRun(connection.channel, join);
 		if (attendance.kind === "ended") {
 			return finishedTrial(connection, trialId, attendance.ended);
 		}

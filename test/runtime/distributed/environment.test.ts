@@ -23,6 +23,24 @@ describe("placeFromEnvironment", () => {
 		assert.deepEqual(placeFromEnvironment(environment), place);
 	});
 
+	const launched: [string, NodeJS.ProcessEnv][] = [
+		["Open MPI started (OMPI_COMM_WORLD_SIZE)", { OMPI_COMM_WORLD_SIZE: "4", OMPI_COMM_WORLD_RANK: "1" }],
+		["Slurm started (SLURM_NTASKS)", { SLURM_NTASKS: "4", SLURM_PROCID: "0", PMI_SIZE: "4" }],
+		["an MPI launcher started (PMI_SIZE)", { PMI_SIZE: "4" }],
+	];
+	for (const [who, environment] of launched) {
+		it(`refuses to be the only worker where ${who} several`, () => {
+			const message = `this process is one of 4 that ${who}, whose names this version does not read; set RANK and WORLD_SIZE`;
+			assert.throws(() => placeFromEnvironment(environment), { code: "unimplemented", message });
+			assert.equal(placeFromEnvironment({ ...environment, RANK: "1", WORLD_SIZE: "4" }).rank, 1);
+		});
+	}
+
+	it("is the only worker of a launcher that started one, and in a Slurm allocation", () => {
+		assert.equal(placeFromEnvironment({ OMPI_COMM_WORLD_SIZE: "1", PMI_SIZE: "1" }).size, 1);
+		assert.equal(placeFromEnvironment({ SLURM_NTASKS: "4" }).size, 1);
+	});
+
 	const bad: [string, NodeJS.ProcessEnv, RegExp][] = [
 		["a rank without a world size", { RANK: "0" }, /RANK is set but WORLD_SIZE is not/],
 		["a world size without a rank", { WORLD_SIZE: "2" }, /WORLD_SIZE is set but RANK is not/],

@@ -1,0 +1,24 @@
+import { type Attendance, type JoinInit, RendezvousMember } from "../rendezvous/client.js";
+import type { Channel } from "../rpc/channel.js";
+
+/**
+ * As `attend`; says on stderr when the others are not there after `noticeMs`, so that a worker which waits
+ * for one that was never started does not seem to hang.
+ */
+export async function attendRun(channel: Channel, join: JoinInit, noticeMs = 10_000): Promise<Attendance> {
+	const member = new RendezvousMember(channel, join);
+	const notice = setTimeout(() => {
+		const { rank = 0, worldSize = 0, trialId } = join;
+		if (worldSize > 1 && member.trialRunId > 0) {
+			const run = `run ${member.trialRunId} of trial ${trialId}`;
+			console.error(`millrace: rank ${rank} of ${worldSize} has joined ${run} and waits for the others`);
+		}
+	}, noticeMs);
+	notice.unref();
+	try {
+		const ended = await member.started;
+		return ended === undefined ? { kind: "member", member } : { kind: "ended", ended };
+	} finally {
+		clearTimeout(notice);
+	}
+}
