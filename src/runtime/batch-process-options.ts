@@ -1,5 +1,7 @@
 import { MillraceError } from "../errors.js";
+import { assertOptions } from "../sdk/assert-options.js";
 import type { JsonObject } from "../sdk/json.js";
+import { shown } from "../sdk/shown.js";
 import { checkDataLoaderOptions, type DataLoaderOptions } from "./data-loader.js";
 import { DistributedContext } from "./distributed/distributed-context.js";
 
@@ -68,6 +70,7 @@ const hints: Readonly<Record<string, string>> = {
  * Throws `invalid_argument` naming the option and its value; `unimplemented` for one that is not built yet.
  */
 export function checkOptions<T, B>(options: BatchProcessOptions<T, B>): BatchProcessSettings<T, B> {
+	assertOptions(options, "batchProcess", "batchSize");
 	for (const key of Object.keys(options).filter((name) => !known.includes(name))) {
 		const hint = hints[key];
 		throw new MillraceError(
@@ -93,7 +96,7 @@ const maxCount = 2 ** 31 - 1;
 
 function positive(name: string, value: number): number {
 	if (!Number.isInteger(value) || value < 1 || value > maxCount) {
-		throw new MillraceError("invalid_argument", `${name} is ${String(value)}; it must be a whole number of at least 1`);
+		throw new MillraceError("invalid_argument", `${name} is ${shown(value)}; it must be a whole number of at least 1`);
 	}
 	return value;
 }
@@ -103,7 +106,7 @@ function maxBatchesOf(value: number | undefined): number {
 		return 0;
 	}
 	if (typeof value !== "number" || Number.isNaN(value) || (value > 0 && !Number.isInteger(value))) {
-		throw new MillraceError("invalid_argument", `maxBatches is ${String(value)}; it must be a whole number`);
+		throw new MillraceError("invalid_argument", `maxBatches is ${shown(value)}; it must be a whole number`);
 	}
 	if (value <= 0) {
 		console.warn(`millrace: maxBatches is ${value}, which is not positive; it is ignored`);

@@ -1,8 +1,10 @@
 import { randomUUID } from "node:crypto";
+import { isMillraceError, MillraceError } from "../errors.js";
 import type { Experiment as ExperimentMessage } from "../gen/millrace/v1/experiment_pb.js";
 import type { Model as ModelMessage } from "../gen/millrace/v1/model_pb.js";
 import type { Trial as TrialMessage } from "../gen/millrace/v1/trial_pb.js";
 import { assertNumber } from "./assert-number.js";
+import { assertOptions } from "./assert-options.js";
 import { type AsyncList, pagedList } from "./async-list.js";
 import { Checkpoint, fetchCheckpoint } from "./checkpoint.js";
 import { connect, type ServerChoice } from "./connect.js";
@@ -58,6 +60,7 @@ export class Client {
 	readonly #session: Session;
 
 	constructor(options: ClientOptions = {}) {
+		assertOptions(options, "Client", "server");
 		const { connection } = options;
 		this.#connection = new LazyConnection(
 			connection === undefined ? () => connect(options) : async () => ({ ...connection, close: () => {} }),
@@ -90,6 +93,7 @@ export class Client {
 	 * metadata is not JSON, `aborted` if a file changes meanwhile.
 	 */
 	async uploadCheckpoint(path: string, options: UploadCheckpointOptions = {}): Promise<Checkpoint> {
+		assertOptions(options, "uploadCheckpoint", "metadata");
 		return new Checkpoint(this.#session, await uploadCheckpoint(() => this.#connection.get(), path, options));
 	}
 
@@ -102,15 +106,21 @@ export class Client {
 	 * Python: create_model(name, description, metadata, labels)
 	 */
 	async createModel(name: string, options: CreateModelOptions = {}): Promise<Model> {
+		assertOptions(options, "createModel", "description");
 		const metadata = toJsonObject(options.metadata ?? {}, "metadata");
 		const { models } = await this.#connection.get();
-		const { model } = await models.createModel({
+		const request = {
 			requestId: randomUUID(),
 			name,
 			description: options.description ?? "",
 			metadata,
 			labels: [...(options.labels ?? [])],
 			existOk: options.existOk ?? false,
+		};
+		const { model } = await models.createModel(request).catch((error) => {
+			throw isMillraceError(error, "already_exists")
+				? new MillraceError(error.code, `${error.message}; existOk: true returns the one that exists`)
+				: error;
 		});
 		return new Model(this.#session, model as ModelMessage);
 	}
@@ -172,6 +182,7 @@ export class Client {
 	 */
 	async createTrial(experimentId: number, options: CreateTrialOptions = {}): Promise<Trial> {
 		assertNumber(experimentId, "the experiment id");
+		assertOptions(options, "createTrial", "hparams");
 		const hparams = toJsonObject(options.hparams ?? {}, "hparams");
 		const { trials } = await this.#connection.get();
 		const { trial } = await trials.createTrial({

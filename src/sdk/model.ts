@@ -2,6 +2,7 @@ import { randomUUID } from "node:crypto";
 import { timestampDate } from "@bufbuild/protobuf/wkt";
 import type { Model as ModelMessage, ModelVersion as ModelVersionMessage } from "../gen/millrace/v1/model_pb.js";
 import { assertNumber } from "./assert-number.js";
+import { assertOptions } from "./assert-options.js";
 import { type AsyncList, pagedList } from "./async-list.js";
 import type { FieldsOf } from "./fields.js";
 import { type JsonObject, toJsonObject } from "./json.js";
@@ -110,6 +111,7 @@ export class Model {
 	 * Python: register_version(checkpoint_uuid, name, labels, metadata, comment, notes)
 	 */
 	async registerVersion(checkpointUuid: string, options: RegisterVersionOptions = {}): Promise<ModelVersion> {
+		assertOptions(options, "registerVersion", "name");
 		const metadata = toJsonObject(options.metadata ?? {}, "metadata");
 		const { models } = await this.#session.connection();
 		const { modelVersion } = await models.registerModelVersion({

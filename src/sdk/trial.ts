@@ -11,7 +11,7 @@ import type { Pending } from "./pending.js";
 import type { Session } from "./session.js";
 import { type TrialMetrics, trialMetricsList } from "./trial-metrics.js";
 
-/** The state of a trial. COMPLETED, CANCELED and ERROR are final. */
+/** The state of a trial. COMPLETED and CANCELED are final; a trial in ERROR can be activated, or joined again. */
 export type TrialState = "UNSPECIFIED" | "ACTIVE" | "PAUSED" | "COMPLETED" | "CANCELED" | "ERROR";
 
 /** An output file of a trial: what its workers have committed of it. */

@@ -21,7 +21,8 @@ describe("checkOptions", () => {
 	const bad: [string, object, RegExp][] = [
 		["a batch size that is no whole number", { batchSize: 1.5 }, /batchSize is 1\.5/],
 		["a batch size of 0", { batchSize: 0 }, /batchSize is 0/],
-		["a batch size that is a text", { batchSize: "8" }, /batchSize is 8/],
+		["a batch size that is a text", { batchSize: "8" }, /batchSize is "8"/],
+		["a number instead of an object", 8 as unknown as object, /must be an object: { batchSize: 8 }/],
 		["a checkpoint interval of 0", { checkpointInterval: 0 }, /checkpointInterval is 0/],
 		["a negative checkpoint interval", { checkpointInterval: -1 }, /checkpointInterval is -1/],
 		["maxBatches of half a batch", { maxBatches: 2.5 }, /maxBatches is 2\.5/],

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { appendFileSync, existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { appendFileSync, existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, it } from "node:test";
 import { TrialSourceInfoType } from "../../src/gen/millrace/v1/trial_pb.js";
@@ -44,6 +44,26 @@ describe("Checkpoint", { timeout: 60_000 }, () => {
 		assert.notEqual((await upload(false)).uuid, first.uuid);
 		assert.equal((await upload(true)).uuid, first.uuid);
 		assert.notEqual((await test.client.uploadCheckpoint(model("other"), { reuse: true })).uuid, first.uuid);
+	});
+
+	it("gets its files back when it is reused and they are gone from the storage", async () => {
+		const upload = () => test.client.uploadCheckpoint(model("lost"), { reuse: true });
+		const { uuid } = await upload();
+		rmSync(await storedFile(uuid, "tokens"), { recursive: true });
+		writeFileSync(await storedFile(uuid, "model.onnx"), "");
+		const again = await upload();
+		assert.equal(again.uuid, uuid);
+		const path = await again.download(tempDir());
+		assert.equal(readFileSync(join(path, "model.onnx"), "utf8"), "lost");
+		assert.equal(readFileSync(join(path, "tokens/vocab.txt"), "utf8"), "a");
+	});
+
+	it("is not uploaded from what is no path", async () => {
+		const path = undefined as unknown as string;
+		await assert.rejects(test.client.uploadCheckpoint(path), {
+			code: "invalid_argument",
+			message: /is undefined; give/,
+		});
 	});
 
 	it("is one for two who upload the same content at once with reuse", async () => {

@@ -14,6 +14,13 @@ describe("the stack of an error of the SDK", { timeout: 60_000 }, () => {
 	// Async functions, as a user writes them: their awaits are what the stack lists.
 	const calls: [string, () => Promise<unknown>][] = [
 		["a call", async () => await test.client.createModel("a/b")],
+		[
+			"a call whose message the SDK adds to",
+			async () => {
+				await test.client.createModel("taken", { existOk: true });
+				await test.client.createModel("taken");
+			},
+		],
 		["a call that protobuf refuses", async () => await test.client.createTrial(1, { maxRestarts: 1.5 })],
 		["something pending", async () => await test.client.getModel("nobody")],
 		["a method of something pending", async () => await test.client.getCheckpoint(unknown).download("/nowhere")],
