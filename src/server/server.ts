@@ -20,6 +20,7 @@ import { Database } from "./db/database.js";
 import { type EmbeddedWait, lockDirectory } from "./db/lock.js";
 import { migrate } from "./db/migrate.js";
 import { createRunLedger } from "./db/run-ledger.js";
+import { logToStandardError } from "./log.js";
 import { assertSafeHost, localAddress } from "./loopback.js";
 import { createCheckpointService } from "./services/checkpoint.js";
 import { createExperimentService } from "./services/experiment.js";
@@ -146,8 +147,4 @@ async function addServices(rpc: RpcServer, db: Database, directory: string, log:
 	rpc.add(RendezvousService, rendezvous.handlers);
 	rpc.add(ServerService, createServerService(info));
 	return rendezvous;
-}
-
-function logToStandardError(message: string, error: unknown): void {
-	console.error(`millrace server: ${message}:`, error);
 }
