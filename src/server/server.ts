@@ -1,4 +1,4 @@
-import { mkdirSync } from "node:fs";
+import { existsSync, mkdirSync } from "node:fs";
 import { hostname } from "node:os";
 import { join } from "node:path";
 import { create } from "@bufbuild/protobuf";
@@ -75,6 +75,9 @@ export async function startServer(options: ServerOptions = {}): Promise<RunningS
 	const { host = "127.0.0.1", port = 8090, insecure = false, log = logToStandardError, embedded = false } = options;
 	assertSafeHost(host, insecure);
 	const directory = dataDirectory(options.dataDirectory);
+	if (port !== 0 && !existsSync(directory)) {
+		await assertPortFree(host, port, log);
+	}
 	const undo: (() => unknown)[] = [];
 	const release = async () => {
 		for (const step of undo.splice(0).reverse()) {
@@ -124,6 +127,13 @@ export async function startServer(options: ServerOptions = {}): Promise<RunningS
 		await release();
 		throw error;
 	}
+}
+
+/** Throws what listening on the port would throw, so that a server that cannot serve makes no data directory. */
+async function assertPortFree(host: string, port: number, log: ErrorLog): Promise<void> {
+	const probe = new RpcServer(log);
+	await probe.listen(host, port);
+	await probe.close(0);
 }
 
 async function addServices(rpc: RpcServer, db: Database, directory: string, log: ErrorLog): Promise<Rendezvous> {

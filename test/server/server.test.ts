@@ -17,6 +17,7 @@ import * as rendezvous from "../../src/gen/millrace/v1/rendezvous_service_pb.js"
 import * as serverService from "../../src/gen/millrace/v1/server_service_pb.js";
 import * as trial from "../../src/gen/millrace/v1/trial_service_pb.js";
 import { startServer } from "../../src/server/index.js";
+import { errorWith } from "../support/error-with.js";
 import { nodeWithTsx } from "../support/node-with-tsx.js";
 import { startTestServer } from "../support/start-test-server.js";
 import { tempDir } from "../support/temp-dir.js";
@@ -91,6 +92,19 @@ describe("startServer", { timeout: 60_000 }, () => {
 			return true;
 		});
 		await startTestServer({ dataDirectory });
+	});
+
+	it("makes no data directory for a port that is in use, and one for a port that is free", async () => {
+		const server = await startTestServer();
+		const port = Number(server.address.split(":")[1]);
+		const dataDirectory = join(tempDir(), "new");
+		const inUse = errorWith("already_exists", new RegExp(`port ${port} on 127\\.0\\.0\\.1 is in use`));
+		await assert.rejects(startServer({ dataDirectory, port }), inUse);
+		assert.equal(existsSync(dataDirectory), false);
+		await server.close();
+		const next = await startTestServer({ dataDirectory, port });
+		assert.equal(next.address, server.address);
+		await next.client(serverService.ServerService).getServerInfo({});
 	});
 
 	it("takes over a directory whose server was killed", async () => {
