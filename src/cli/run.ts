@@ -1,7 +1,7 @@
 import { dirname, resolve } from "node:path";
 import type { Command } from "commander";
 import { dataDirectory } from "../data-directory.js";
-import { MillraceError } from "../errors.js";
+import { isMillraceError, MillraceError } from "../errors.js";
 import { exitCodes } from "../exit-codes.js";
 import { environmentVariablesOf } from "../experiment-config.js";
 import { resolveEntrypoint } from "../launcher/entrypoint.js";
@@ -35,6 +35,13 @@ async function run(path: string, flags: RunFlags): Promise<void> {
 	for (const warning of warnings) {
 		process.stderr.write(`millrace: warning: ${path}: ${warning}\n`);
 	}
+	const ownNames = Object.keys(environmentVariablesOf(config)).filter((name) => name.startsWith("MILLRACE_"));
+	if (ownNames.length > 0) {
+		process.stderr.write(
+			`millrace: warning: ${path}: environment.environment_variables sets ${ownNames.join(", ")}; ` +
+				"millrace run sets the MILLRACE_ names itself, so remove them\n",
+		);
+	}
 	if (flags.data && flags.server) {
 		throw new MillraceError(
 			"invalid_argument",
@@ -47,9 +54,10 @@ async function run(path: string, flags: RunFlags): Promise<void> {
 			`${path}: entrypoint is missing; say what to run, as in "entrypoint: npx tsx worker.ts"`,
 		);
 	}
+	const { entrypoint } = config;
 	const directory = dirname(resolve(path));
 	const env = { ...process.env, ...environmentVariablesOf(config) };
-	const command = resolveEntrypoint(config.entrypoint, directory, env);
+	const command = inFile(path, () => resolveEntrypoint(entrypoint, directory, env));
 
 	const stopSignals = onStopSignals([process.stdout, process.stderr]);
 	const connection = await connect({ server: flags.server, dataDirectory: flags.data });
@@ -73,4 +81,13 @@ async function run(path: string, flags: RunFlags): Promise<void> {
 	const exitCode = await trial.finished;
 	connection.close();
 	process.exitCode = isOrphan ? exitCodes.parentLost : exitCode;
+}
+
+/** Lets an error name the file whose content is at fault. */
+function inFile<T>(path: string, read: () => T): T {
+	try {
+		return read();
+	} catch (error) {
+		throw isMillraceError(error) ? new MillraceError(error.code, `${path}: ${error.message}`, { cause: error }) : error;
+	}
 }

@@ -1,4 +1,12 @@
+import { describeExitCode } from "./process-end.js";
 import type { ProcessEnd } from "./process-group.js";
+
+/** A worker that ended well before another failed. */
+export interface EarlierEnd {
+	readonly time: Date;
+	readonly rank: number;
+	readonly code: number | null;
+}
 
 /** The first worker that failed. */
 export interface WorkerFailure {
@@ -10,6 +18,8 @@ export interface WorkerFailure {
 	readonly end: ProcessEnd;
 	/** The last lines that it wrote, to stdout or stderr. */
 	readonly lastLines: readonly string[];
+	/** Which workers had ended by then, though the others were still at work. */
+	readonly earlierEnds: readonly EarlierEnd[];
 }
 
 /** Returns the box that tells of a failure, as torchrun's does: several lines, the last one ended too. */
@@ -24,9 +34,13 @@ export function formatFailure(command: readonly string[], failure: WorkerFailure
 		`  host      : ${failure.host}`,
 		`  rank      : ${failure.rank} (local_rank: ${failure.rank})`,
 		`  pid       : ${failure.pid}`,
-		end.signal === null ? `  exit code : ${end.code}` : `  signal    : ${end.signal}`,
+		end.signal === null ? `  exit code : ${describeExitCode(end.code)}` : `  signal    : ${end.signal}`,
 		...(failure.lastLines.length === 0 ? ["  It wrote nothing."] : ["  last lines:"]),
 		...failure.lastLines.map((line) => `    ${line}`),
+		...failure.earlierEnds.map(
+			({ rank, code, time }) =>
+				`  rank ${rank} exited with code ${code} at ${time.toISOString()}, before the run was done`,
+		),
 		"=".repeat(60),
 	];
 	return `${lines.join("\n")}\n`;

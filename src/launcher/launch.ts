@@ -1,6 +1,6 @@
 import { hostname } from "node:os";
 import { exitCodes, signalExitCode } from "../exit-codes.js";
-import { formatFailure, type WorkerFailure } from "./failure-report.js";
+import { type EarlierEnd, formatFailure, type WorkerFailure } from "./failure-report.js";
 import { createLinePrefixer } from "./line-prefixer.js";
 import { exitCodeOf, isFailure } from "./process-end.js";
 import { type ProcessEnd, ProcessGroup } from "./process-group.js";
@@ -37,7 +37,7 @@ export interface Launch {
 }
 
 /** How many of the last lines of a failed worker are shown. */
-const shownLines = 20;
+const shownLines = 30;
 
 /**
  * Starts the workers of this node with torchrun's environment: RANK, WORLD_SIZE, LOCAL_RANK, LOCAL_WORLD_SIZE,
@@ -62,6 +62,7 @@ export async function launch(options: LaunchOptions): Promise<Launch> {
 	let interruptedBy: NodeJS.Signals | undefined;
 	let firstFailure: WorkerFailure | undefined;
 	let failedByItself = false;
+	const goodEnds: EarlierEnd[] = [];
 	let timer: NodeJS.Timeout | undefined;
 
 	function signalAll(signal: NodeJS.Signals): void {
@@ -92,11 +93,15 @@ export async function launch(options: LaunchOptions): Promise<Launch> {
 			group.signal("SIGKILL");
 		}
 		if (isFailure(end) && firstFailure === undefined) {
-			firstFailure = { time, host: hostname(), rank, pid: group.pid, end, lastLines: output.lastLines };
+			const { lastLines } = output;
+			firstFailure = { time, host: hostname(), rank, pid: group.pid, end, lastLines, earlierEnds: [...goodEnds] };
 			failedByItself = interruptedBy === undefined;
 			if (!stopping) {
 				timer = setTimeout(stop, options.failureGraceMs, options.failureGraceMs);
 			}
+		}
+		if (!isFailure(end)) {
+			goodEnds.push({ time, rank, code: end.code });
 		}
 		await group.gone();
 		await group.drained();

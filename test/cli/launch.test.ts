@@ -2,7 +2,10 @@ import assert from "node:assert/strict";
 import { availableParallelism } from "node:os";
 import { describe, it } from "node:test";
 import { fileURLToPath } from "node:url";
+import { openConnection } from "../../src/sdk/connection.js";
+import { startServer } from "../../src/server/index.js";
 import { isAlive, runMillrace, startMillrace } from "../support/start-command.js";
+import { tempDir } from "../support/temp-dir.js";
 import { waitUntil } from "../support/wait-until.js";
 
 const watchingWorker = [
@@ -98,7 +101,7 @@ describe("millrace launch", { timeout: 60_000 }, () => {
 		assert.match(end.stderr, /\n {2}exit code : 7\n/);
 		assert.match(end.stderr, /\n {4}line 30\n/);
 		assert.match(end.stderr, /\n {4}why\n/);
-		assert.doesNotMatch(end.stderr, /\n {4}line 10\n/);
+		assert.doesNotMatch(end.stderr, /\n {4}line 1\n/);
 		await noneLeft(end.stdout);
 	});
 
@@ -130,6 +133,36 @@ describe("millrace launch", { timeout: 60_000 }, () => {
 		const end = await runMillrace(["launch", "--", "sh", "-c", "kill -KILL $$"]);
 		assert.equal(end.code, 137);
 		assert.match(end.stderr, /\n {2}signal {4}: SIGKILL\n {2}It wrote nothing/);
+	});
+
+	it("tells which workers had ended well before another failed", async () => {
+		const script = "[ $RANK = 0 ] && exit 0; sleep 0.5; exit 3";
+		const end = await runMillrace(["launch", "--nproc-per-node", "2", "--", "sh", "-c", script]);
+		assert.equal(end.code, 3);
+		assert.match(end.stderr, /\n {2}rank 0 exited with code 0 at 2\S+Z, before the run was done\n=/);
+	});
+
+	it("passes on a wrapper's way to tell of a signal", async () => {
+		const end = await runMillrace(["launch", "--", "sh", "-c", "exit 137"]);
+		assert.equal(end.code, 137);
+		assert.match(end.stderr, /\n {2}exit code : 137 \(SIGKILL\)\n/);
+	});
+
+	it("exits 0 for a trial without a run, and for one whose server cannot be asked", async () => {
+		const server = await startServer({ dataDirectory: tempDir(), port: 0 });
+		const connection = openConnection(server.address);
+		try {
+			await connection.experiments.createExperiment({ requestId: "e", config: { name: "test" } });
+			await connection.trials.createTrial({ requestId: "t", experimentId: 1 });
+			for (const trialId of ["1", "99"]) {
+				const env = { MILLRACE_SERVER: server.address, MILLRACE_TRIAL_ID: trialId };
+				const end = await runMillrace(["launch", "--", "true"], { env });
+				assert.deepEqual([end.code, end.stderr], [0, ""]);
+			}
+		} finally {
+			connection.close();
+			await server.close();
+		}
 	});
 
 	it("exits with 1 when a worker's exit code is above 127", async () => {

@@ -24,7 +24,11 @@ describe("millrace run", { timeout: 120_000 }, () => {
 			/slots_per_trial must be .*, not "two"/,
 		],
 		["no entrypoint", "name: a", /entrypoint is missing; say what to run/],
-		["an entrypoint that does not exist", "entrypoint: no-such-command --x", /no-such-command: command not found/],
+		[
+			"an entrypoint that does not exist",
+			"entrypoint: no-such-command --x",
+			/conf\.yaml: entrypoint .*no-such-command: command not found/,
+		],
 		["a list whose program does not exist", "entrypoint: [./nothing]", /\.\/nothing: command not found/],
 	];
 	for (const [what, yaml, message] of refused) {
@@ -118,6 +122,16 @@ describe("millrace run", { timeout: 120_000 }, () => {
 		assert.equal(trial?.state, TrialState.ERROR);
 		assert.equal(trial?.trialRunId, 1);
 		assert.deepEqual(trial?.hparams, { lr: 2 });
+		await serverEnds();
+	});
+
+	it("warns of variables that it sets itself", async () => {
+		const { start, serverEnds } = experiment({
+			entrypoint: "exit 3",
+			environment: { environment_variables: ["MILLRACE_SLOTS=7"] },
+		});
+		const end = await start().ended;
+		assert.match(end.stderr, /^millrace: warning: .*conf\.yaml: .* sets MILLRACE_SLOTS; .*so remove them\n/);
 		await serverEnds();
 	});
 
