@@ -1,4 +1,4 @@
-import { mkdirSync } from "node:fs";
+import { accessSync, constants, existsSync, mkdirSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { readServerAddress, type ServerAddress } from "../../data-directory.js";
@@ -52,7 +52,12 @@ export async function lockDirectory(directory: string, wait?: EmbeddedWait): Pro
 async function tryLock(directory: string): Promise<DirectoryLock | undefined> {
 	try {
 		mkdirSync(directory, { recursive: true });
-		const connection = await Connection.open(join(directory, "lock.db"));
+		const file = join(directory, "lock.db");
+		// SQLite would take a file that is read-only, and lock nothing.
+		for (const path of [directory, file, join(directory, "millrace.db")].filter(existsSync)) {
+			accessSync(path, constants.W_OK);
+		}
+		const connection = await Connection.open(file);
 		try {
 			await connection.execute("PRAGMA busy_timeout = 0; BEGIN EXCLUSIVE");
 		} catch (error) {

@@ -1,11 +1,13 @@
 import assert from "node:assert/strict";
-import { mkdirSync, writeFileSync } from "node:fs";
+import { spawnSync } from "node:child_process";
+import { chmodSync, mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { after, describe, it } from "node:test";
 import { removeServerAddress, type ServerAddress, writeServerAddress } from "../../../src/data-directory.js";
 import { isMillraceError } from "../../../src/errors.js";
 import { lockDirectory } from "../../../src/server/db/lock.js";
 import { errorWith } from "../../support/error-with.js";
+import { nodeWithTsx } from "../../support/node-with-tsx.js";
 import { tempDir } from "../../support/temp-dir.js";
 import { waitUntil } from "../../support/wait-until.js";
 
@@ -67,5 +69,22 @@ describe("lockDirectory", { timeout: 30_000 }, () => {
 			const message = new RegExp(`^the data directory ${directory} cannot be made or written: .*--data`);
 			await assert.rejects(lockDirectory(directory), errorWith("failed_precondition", message));
 		}
+	});
+
+	it("throws failed_precondition for files that it may not write", { skip: process.platform === "win32" }, () => {
+		const directory = tempDir();
+		writeFileSync(join(directory, "lock.db"), "");
+		chmodSync(join(directory, "lock.db"), 0o444);
+		chmodSync(directory, 0o777);
+		const script = `import { lockDirectory } from ${JSON.stringify(import.meta.resolve("../../../src/server/db/lock.ts"))};
+			await lockDirectory(${JSON.stringify(directory)}).catch((error) => console.log(error.code, error.message));`;
+		const [node, ...args] = nodeWithTsx;
+		// Root may write everything.
+		const user = process.getuid?.() === 0 ? { uid: 65_534 } : {};
+		const { stdout } = spawnSync(node, [...args, "--input-type=module", "--eval", script], {
+			...user,
+			encoding: "utf8",
+		});
+		assert.match(stdout, /^failed_precondition the data directory .* cannot be made or written: .*lock\.db/);
 	});
 });
