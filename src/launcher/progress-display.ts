@@ -8,25 +8,57 @@ const pollMs = 500;
 /** How often a line is written where there is no terminal, in milliseconds. */
 const lineMs = 5_000;
 
+/** How often a line that has not changed is written again where there is no terminal, in milliseconds. */
+const unchangedLineMs = 60_000;
+
+/** How long the server may be silent before it is worth a word, in milliseconds. */
+const silenceMs = 5_000;
+
 const widestBar = 24;
 const narrowestBar = 4;
 
-/** Shows the progress of a trial: as a bar on a terminal, else as a line now and then. */
+/** Times that tests shorten, in milliseconds. */
+export interface ProgressTimes {
+	/** How often a line is written where there is no terminal. Default 5,000. */
+	readonly lineMs?: number;
+	/** How often one that has not changed is written again. Default 60,000. */
+	readonly unchangedLineMs?: number;
+	/** How long the server may be silent before that is said. Default 5,000. */
+	readonly silenceMs?: number;
+}
+
+/**
+ * Shows the progress of a trial: as a bar on a terminal, else as a line now and then. Says once when the server
+ * is away, and once when it is back.
+ */
 export class ProgressDisplay {
 	readonly #connection: Connection;
 	readonly #trialId: number;
 	readonly #status: StatusLine;
 	readonly #writeLine: (line: string) => void;
+	readonly #times: Required<ProgressTimes>;
 	readonly #meter = new ProgressMeter();
 	readonly #stopped = new AbortController();
 	readonly #timer: NodeJS.Timeout;
 	#trialRunId = 0;
 	#lastLine: string | undefined;
 	#lastLineMs = Date.now();
+	#recordsDone = -1;
+	/** When the number of records changed, or the run started. */
+	#lastCommitMs = Date.now();
+	#answerMs = Date.now();
+	#isAway = false;
 	#asking: Promise<void> | undefined;
 
-	/** Starts to ask the server. `writeLine` takes the lines where there is no terminal. */
-	constructor(connection: Connection, trialId: number, status: StatusLine, writeLine: (line: string) => void) {
+	/** Starts to ask the server. `writeLine` takes the lines where there is no terminal, and what is to be said. */
+	constructor(
+		connection: Connection,
+		trialId: number,
+		status: StatusLine,
+		writeLine: (line: string) => void,
+		times: ProgressTimes = {},
+	) {
+		this.#times = { lineMs, unchangedLineMs, silenceMs, ...times };
 		this.#connection = connection;
 		this.#trialId = trialId;
 		this.#status = status;
@@ -38,6 +70,7 @@ export class ProgressDisplay {
 	startRun(trialRunId: number): void {
 		this.#trialRunId = trialRunId;
 		this.#meter.reset();
+		this.#lastCommitMs = Date.now();
 		void this.#ask();
 	}
 
@@ -46,7 +79,9 @@ export class ProgressDisplay {
 		await this.#asking;
 		await this.#ask();
 		this.#status.show("");
-		this.#printLine();
+		if (this.#meter.text !== undefined) {
+			this.#printLine();
+		}
 	}
 
 	/** Stops asking. */
@@ -74,15 +109,44 @@ export class ProgressDisplay {
 				recordsDone: Number(trial?.recordsDone ?? 0),
 				recordsTotal: Number(trial?.recordsTotal ?? 0),
 			});
+			this.#noteAnswer(Number(trial?.recordsDone ?? 0));
 		} catch {
-			// A display that misses a look is not worth a word; the next one follows.
+			this.#noteSilence();
 			return;
 		}
 		if (this.#status.isShown) {
 			this.#status.show(this.#bar());
-		} else if (Date.now() - this.#lastLineMs >= lineMs) {
-			this.#printLine();
+			return;
 		}
+		const isChanged = this.#line() !== this.#lastLine;
+		const patienceMs = isChanged ? this.#times.lineMs : this.#times.unchangedLineMs;
+		if (Date.now() - this.#lastLineMs >= patienceMs) {
+			this.#printLine(!isChanged);
+		}
+	}
+
+	#noteAnswer(recordsDone: number): void {
+		this.#answerMs = Date.now();
+		if (recordsDone !== this.#recordsDone) {
+			this.#recordsDone = recordsDone;
+			this.#lastCommitMs = this.#answerMs;
+		}
+		if (this.#isAway) {
+			this.#isAway = false;
+			this.#writeLine(`the server at ${this.#connection.address} answers again`);
+		}
+	}
+
+	/** A look that is missed is not worth a word, if the next one finds the server. */
+	#noteSilence(): void {
+		const isClosed = this.#stopped.signal.aborted;
+		if (isClosed || this.#isAway || Date.now() - this.#answerMs < this.#times.silenceMs) {
+			return;
+		}
+		this.#isAway = true;
+		const { address, channel } = this.#connection;
+		const until = new Date(this.#answerMs + channel.retryMs).toTimeString().slice(0, 8);
+		this.#writeLine(`no answer from the server at ${address}; trying again until ${until}`);
 	}
 
 	#bar(): string {
@@ -100,14 +164,21 @@ export class ProgressDisplay {
 		return `${this.#label()} [${"█".repeat(full)}${"░".repeat(width - full)}] ${text}`;
 	}
 
-	#printLine(): void {
-		const { text } = this.#meter;
+	/** Writes the line, if it is another than the last one, or `again`. */
+	#printLine(again = false): void {
+		const line = this.#line();
+		const idleSeconds = Math.floor((Date.now() - this.#lastCommitMs) / 1_000);
 		this.#lastLineMs = Date.now();
-		const line = `${this.#label()}: ${text}`;
-		if (text !== undefined && line !== this.#lastLine) {
+		if (line !== this.#lastLine) {
 			this.#lastLine = line;
 			this.#writeLine(line);
+		} else if (again) {
+			this.#writeLine(`${line}, no commit for ${idleSeconds} s`);
 		}
+	}
+
+	#line(): string {
+		return `${this.#label()}: ${this.#meter.text ?? "starting"}`;
 	}
 
 	#label(): string {
