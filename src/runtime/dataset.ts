@@ -27,8 +27,19 @@ export function toDataset<T>(value: Dataset<T> | readonly T[]): Dataset<T> {
 		return { length: items.length, get: (i) => items[i] as T };
 	}
 	const dataset = value as Dataset<T>;
-	if (typeof dataset !== "object" || dataset === null || typeof dataset.get !== "function") {
-		throw new MillraceError("invalid_argument", "the data set must be an array or an object with length and get(i)");
+	if (isThenable(dataset)) {
+		throw new MillraceError(
+			"invalid_argument",
+			"the data set is a promise: await it, or give a function that returns it",
+		);
+	}
+	// A Map has a get, but not by number.
+	if (typeof dataset !== "object" || dataset === null || typeof dataset.get !== "function" || isIterable(dataset)) {
+		const advice = isIterable(dataset) ? "; make an array of it, as in [...items]" : "";
+		throw new MillraceError(
+			"invalid_argument",
+			`the data set is ${described(dataset)}: it must be an array or an object with length and get(i)${advice}`,
+		);
 	}
 	const { length, version } = dataset;
 	if (!Number.isSafeInteger(length) || length < 0) {
@@ -95,6 +106,17 @@ async function loadTogether<T>(
 
 function isThenable<T>(value: T | PromiseLike<T>): value is PromiseLike<T> {
 	return typeof value === "object" && value !== null && "then" in value && typeof value.then === "function";
+}
+
+/** Tells a Set, a Map, a typed array or a generator; a data set may be iterable too, if it has a length. */
+function isIterable(value: unknown): boolean {
+	if (typeof value !== "object" || value === null || !(Symbol.iterator in value)) return false;
+	return !("get" in value && "length" in value);
+}
+
+function described(value: unknown): string {
+	if (typeof value === "object" && value !== null) return `of the class ${value.constructor?.name || "Object"}`;
+	return typeof value === "string" ? "a text" : String(value);
 }
 
 function describe(indices: readonly number[]): string {

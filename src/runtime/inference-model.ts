@@ -69,11 +69,14 @@ export class InferenceModel {
 	/** Why no run is possible any more. */
 	#failure: MillraceError | undefined;
 	#closing: Promise<void> | undefined;
+	/** Where the model was made: the stack of the thread's messages leads nowhere. */
+	readonly #made = { stack: "" };
 	#lastId = 0;
 	readonly #waiting = new Map<number, WaitingRun>();
 
 	/** Begins to load the model. */
 	constructor(source: ModelSource, options: InferenceModelOptions = {}) {
+		Error.captureStackTrace(this.#made, InferenceModel);
 		this.loaded = this.#load(source, options);
 		// Who awaits `loaded` or a run sees the error; who does neither is not to be ended by it.
 		this.loaded.catch(() => {});
@@ -112,11 +115,17 @@ export class InferenceModel {
 		if (this.#failure !== undefined) throw this.#failure;
 		const { message, buffers } = isOwn ? moved(inputs) : copied(inputs);
 		const id = ++this.#lastId;
-		return new Promise((resolve, reject) => {
+		const outputs = new Promise<Record<string, Tensor>>((resolve, reject) => {
 			this.#send({ kind: "run", id, inputs: message }, buffers);
 			this.#waiting.set(id, { resolve, reject });
 			this.#thread?.ref();
 		});
+		try {
+			return await outputs;
+		} catch (error) {
+			// Made anew, so that its stack leads to who awaits this run.
+			throw isMillraceError(error) ? new MillraceError(error.code, error.message, causeOf(error)) : error;
+		}
 	}
 
 	/** Waits for the runs under way, writes the trace, releases the model, and ends its thread. May be called again. */
@@ -138,7 +147,11 @@ export class InferenceModel {
 			this.#thread.unref();
 		} catch (error) {
 			this.#fail(isMillraceError(error) ? error : new MillraceError("internal", messageOf(error), { cause: error }));
-			throw this.#failure;
+			const failure = this.#failure ?? error;
+			if (failure instanceof Error) {
+				failure.stack = `${failure.name}: ${failure.message}${this.#made.stack.replace(/^[^\n]*/, "")}`;
+			}
+			throw failure;
 		}
 	}
 
@@ -211,6 +224,10 @@ export class InferenceModel {
 function assertThreads(threads: number | undefined): void {
 	if (threads === undefined || (Number.isSafeInteger(threads) && threads > 0)) return;
 	throw new MillraceError("invalid_argument", `threads is ${String(threads)}: it must be a positive integer`);
+}
+
+function causeOf({ cause }: Error): { cause?: unknown } {
+	return cause === undefined ? {} : { cause };
 }
 
 function closed(name: string): MillraceError {

@@ -40,7 +40,10 @@ export interface FunctionReducer<V extends JsonValue = JsonValue> {
 
 /** The options of wrapReducer. */
 export interface WrapReducerOptions {
-	/** The metric's name. Default: none; the reducer then returns an object of metrics. */
+	/**
+	 * The metric's name. Default: none; the reducer must then return an object of metrics by name, which can be
+	 * checked only when all records are done.
+	 */
 	name?: string | undefined;
 	/** The metric group that the result is reported to. Default "validation". */
 	group?: string | undefined;

@@ -17,6 +17,13 @@ export function assertInputs(
 	input: Tensor | ModelInputs,
 ): ModelInputs {
 	const inputs = isTensor(input) ? ofSingle(model, infos, input) : input;
+	if (Array.isArray(inputs) || ArrayBuffer.isView(inputs) || typeof inputs === "number") {
+		const given = typeof inputs === "number" ? "a number" : `an array (${inputs.constructor.name})`;
+		throw new MillraceError(
+			"invalid_argument",
+			`${model} takes ${namesOf(infos)}, but got ${given}: make tensors of it with context.toDevice`,
+		);
+	}
 	if (typeof inputs !== "object" || inputs === null) {
 		throw new MillraceError("invalid_argument", `${model} takes ${namesOf(infos)}, but got ${String(inputs)}`);
 	}
@@ -48,7 +55,7 @@ function assertInput(model: string, info: ModelValueInfo, value: unknown): void 
 	if (!isTensor(value)) {
 		throw new MillraceError(
 			"invalid_argument",
-			`input "${info.name}" of ${model} wants ${wanted(info)}, but got no tensor: make one with toDevice`,
+			`input "${info.name}" of ${model} wants ${wanted(info)}, but got no tensor: make one with context.toDevice`,
 		);
 	}
 	const { type, dims, data } = value;

@@ -5,6 +5,7 @@ import { MillraceError } from "../errors.js";
 import type { JsonObject, JsonValue } from "../sdk/json.js";
 import { toMetricsJson } from "../sdk/json.js";
 import { assertMetricGroup } from "../sdk/metric-group.js";
+import { shown } from "../sdk/shown.js";
 import type { DistributedContext } from "./distributed/distributed-context.js";
 import { InferenceModel, type PrepareModelOptions } from "./inference-model.js";
 import type { FunctionReducer, MetricReducer, ReducerFunction, WrapReducerOptions } from "./metric-reducer.js";
@@ -138,13 +139,28 @@ export class BatchProcessorContext {
 
 	/**
 	 * Links this run's trial to the model version that it uses, so that the version's metrics include the
-	 * trial's. The runtime waits for it after setup.
+	 * trial's. The runtime waits for it after setup. `client.getModel(name).getVersion()` may be given without
+	 * awaiting it.
+	 *
+	 * Throws `invalid_argument` if the model has no version.
 	 *
 	 * Python: `report_task_using_model_version`
 	 */
-	reportTaskUsingModelVersion(version: { readonly modelId: number; readonly modelVersion: number }): Promise<void> {
-		const { modelId, modelVersion } = version;
-		return this.#link({ case: "modelVersion", value: { model: String(modelId), version: modelVersion } });
+	reportTaskUsingModelVersion(version: LinkedVersion | PromiseLike<LinkedVersion | null>): Promise<void> {
+		return this.#link(async () => {
+			const given = await version;
+			if (given === null) {
+				throw new MillraceError("invalid_argument", "the model has no version; register one with registerVersion");
+			}
+			if (typeof given?.modelId !== "number" || typeof given.modelVersion !== "number") {
+				const found = typeof given === "object" ? "not a model version" : shown(given);
+				throw new MillraceError(
+					"invalid_argument",
+					`the model version is ${found}; give what client.getModel(name).getVersion(number) returns`,
+				);
+			}
+			return { case: "modelVersion", value: { model: String(given.modelId), version: given.modelVersion } };
+		});
 	}
 
 	/**
@@ -153,14 +169,27 @@ export class BatchProcessorContext {
 	 *
 	 * Python: `report_task_using_checkpoint`
 	 */
-	reportTaskUsingCheckpoint(checkpoint: { readonly uuid: string }): Promise<void> {
-		return this.#link({ case: "checkpointUuid", value: checkpoint.uuid });
+	reportTaskUsingCheckpoint(checkpoint: LinkedCheckpoint | PromiseLike<LinkedCheckpoint>): Promise<void> {
+		return this.#link(async () => {
+			const given = await checkpoint;
+			if (typeof given?.uuid !== "string") {
+				const found = typeof given === "object" && given !== null ? "not a checkpoint" : shown(given);
+				throw new MillraceError(
+					"invalid_argument",
+					`the checkpoint is ${found}; give what client.getCheckpoint(uuid) returns`,
+				);
+			}
+			return { case: "checkpointUuid", value: given.uuid };
+		});
 	}
 
 	/**
 	 * Adds a reducer, whose result over all workers and all runs is reported when all is done. All workers
 	 * have to add the same ones in the same order. A function gets all values in data set order, and is fed
 	 * through the `update` of what is returned.
+	 *
+	 * With the option `name` its result is that one metric, and may not be an object. Without, its result must
+	 * be an object of metrics by name; as it is known only when all is done, another one fails the run then.
 	 *
 	 * Python: `wrap_reducer`
 	 */
@@ -184,11 +213,25 @@ export class BatchProcessorContext {
 		return Math.max(1, Math.floor(availableParallelism() / this.distributed.localSize));
 	}
 
-	#link(source: LinkSource): Promise<void> {
+	#link(sourceOf: () => Promise<LinkSource>): Promise<void> {
 		const { connection, member } = this.#part.run;
-		const linked = connection.trials.reportTrialSourceInfo({ trialId: member.trialId, source });
-		return this.#part.pending.track(linked.then(() => {}));
+		const link = async () => {
+			const source = await sourceOf();
+			await connection.trials.reportTrialSourceInfo({ trialId: member.trialId, source });
+		};
+		return this.#part.pending.track(link());
 	}
+}
+
+/** What links a trial to a model version. */
+export interface LinkedVersion {
+	readonly modelId: number;
+	readonly modelVersion: number;
+}
+
+/** What links a trial to a checkpoint. */
+export interface LinkedCheckpoint {
+	readonly uuid: string;
 }
 
 type LinkSource =

@@ -15,8 +15,17 @@ describe("toDataset", () => {
 	it("refuses what is no data set, naming what is wrong", () => {
 		const refuses = (value: unknown, message: string) =>
 			assert.throws(() => toDataset(value as Dataset<number>), { code: "invalid_argument", message });
-		refuses(null, "the data set must be an array or an object with length and get(i)");
-		refuses({ length: 3 }, "the data set must be an array or an object with length and get(i)");
+		const wanted = "it must be an array or an object with length and get(i)";
+		refuses(null, `the data set is null: ${wanted}`);
+		refuses("abc", `the data set is a text: ${wanted}`);
+		refuses({ length: 3 }, `the data set is of the class Object: ${wanted}`);
+		refuses(new Set([1]), `the data set is of the class Set: ${wanted}; make an array of it, as in [...items]`);
+		refuses(new Map(), `the data set is of the class Map: ${wanted}; make an array of it, as in [...items]`);
+		refuses(
+			new Float32Array(2),
+			`the data set is of the class Float32Array: ${wanted}; make an array of it, as in [...items]`,
+		);
+		refuses(Promise.resolve([]), "the data set is a promise: await it, or give a function that returns it");
 		const wrongLength = (length: string) => `the data set's length is ${length}: it must be a non-negative integer`;
 		refuses({ length: -1, get() {} }, wrongLength("-1"));
 		refuses({ length: 2.5, get() {} }, wrongLength("2.5"));

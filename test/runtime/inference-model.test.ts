@@ -9,7 +9,7 @@ import { promisify } from "node:util";
 import type { Worker } from "node:worker_threads";
 import { InferenceModel, type InferenceModelOptions } from "../../src/runtime/inference-model.js";
 import type { ModelSource } from "../../src/runtime/model-source.js";
-import { tensor } from "../../src/runtime/tensor.js";
+import { type Tensor, tensor } from "../../src/runtime/tensor.js";
 import { tempDir } from "../support/temp-dir.js";
 
 const fixture = (name: string) => fileURLToPath(new URL(`../support/fixtures/${name}.onnx`, import.meta.url));
@@ -116,7 +116,7 @@ describe("InferenceModel", { timeout: 60_000 }, () => {
 		await wrong({}, 'input "x" of double.onnx is missing: it takes float32 [n, 2]');
 		await wrong(
 			{ x: [[1, 2]] as never },
-			'input "x" of double.onnx wants float32 [n, 2], but got no tensor: make one with toDevice',
+			'input "x" of double.onnx wants float32 [n, 2], but got no tensor: make one with context.toDevice',
 		);
 		const x = tensor(new Float32Array(2), [1, 2]);
 		await wrong({ x, z: x }, 'double.onnx has no input "z": it takes the input "x"');
@@ -163,6 +163,28 @@ describe("InferenceModel", { timeout: 60_000 }, () => {
 			message: /notes\.onnx\.gone not found/,
 		});
 		await assert.rejects(openModel(file, { threads: 0 }).loaded, { code: "invalid_argument", message: /threads is 0/ });
+	});
+
+	it("tells who gives arrays to make tensors of them", async () => {
+		const model = openModel(fixture("double"));
+		for (const input of [[[1, 2]], Float32Array.of(1, 2), 3]) {
+			const given = typeof input === "number" ? "a number" : `an array (${input.constructor.name})`;
+			await assert.rejects(model.run(input as unknown as Tensor), {
+				code: "invalid_argument",
+				message: `double.onnx takes the input "x", but got ${given}: make tensors of it with context.toDevice`,
+			});
+		}
+	});
+
+	it("shows in the stack of an error who made the model, or who runs it", async () => {
+		const load = openModel("/nothing.onnx").loaded;
+		await assert.rejects(load, (error: Error) =>
+			/not_found|nothing.*\n.*inference-model\.test/s.test(error.stack ?? ""),
+		);
+		const model = openModel(fixture("double"));
+		await model.loaded;
+		const run = async () => await model.run({});
+		await assert.rejects(run(), (error: Error) => /at .*inference-model\.test/.test(error.stack ?? ""));
 	});
 
 	it("rejects all that waits when its thread dies", async () => {

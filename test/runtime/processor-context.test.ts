@@ -123,6 +123,36 @@ describe("BatchProcessorContext", { timeout: 60_000 }, () => {
 		await assert.rejects(linked, code("not_found", /11111111-2222-3333-4444-555555555555/));
 	});
 
+	it("links the version and the checkpoint that pending objects stand for", async () => {
+		const checkpoint = client.uploadCheckpoint(double);
+		const model = await client.createModel("awaited by the context");
+		await model.registerVersion((await checkpoint).uuid);
+		const trial = await run(1, {
+			setup: (context) => {
+				context.reportTaskUsingModelVersion(client.getModel("awaited by the context").getVersion());
+				context.reportTaskUsingCheckpoint(checkpoint);
+			},
+			process: (context) => context.reportMetrics("inference", { x: 1 }),
+		});
+		for (const [report] of [await model.getVersion(1).getMetrics(), await (await checkpoint).getMetrics()]) {
+			assert.equal(report?.trialId, trial.id);
+		}
+	});
+
+	it("fails the run for a link to no version and to no checkpoint", async () => {
+		await client.createModel("without versions");
+		const link = (setup: (context: BatchProcessorContext) => unknown) => run(1, { setup });
+		const nothing = undefined as never;
+		const none = link((context) =>
+			context.reportTaskUsingModelVersion(client.getModel("without versions").getVersion()),
+		);
+		await assert.rejects(none, code("invalid_argument", /^the model has no version/));
+		const version = link((context) => context.reportTaskUsingModelVersion(nothing));
+		await assert.rejects(version, code("invalid_argument", /^the model version is undefined; give/));
+		const checkpoint = link((context) => context.reportTaskUsingCheckpoint(nothing));
+		await assert.rejects(checkpoint, code("invalid_argument", /^the checkpoint is undefined; give/));
+	});
+
 	it("fails the run for a model file that is not ONNX, and for one that does not exist", async () => {
 		const file = join(tempDir(), "rubbish.onnx");
 		writeFileSync(file, "this is not a model");
