@@ -2,12 +2,13 @@ import { messageOf } from "../errors.js";
 import { exitCodes } from "../exit-codes.js";
 import { watchParentPipe } from "../parent-pipe.js";
 import { MetricReporter } from "../sdk/metric-reporter.js";
+import { assertProcessor } from "./assert-processor.js";
 import { type BatchProcessOptions, type BatchProcessSettings, checkOptions } from "./batch-process-options.js";
 import type { BatchProcessor } from "./batch-processor.js";
 import { beginWork, type Work } from "./begin-work.js";
 import { Committer } from "./committer.js";
 import { loadBatches } from "./data-loader.js";
-import type { Dataset } from "./dataset.js";
+import { type Dataset, toDataset } from "./dataset.js";
 import { type JoinedRun, joinRun } from "./join-run.js";
 import { type DatasetSource, openDataset } from "./open-dataset.js";
 import { Part } from "./part.js";
@@ -33,9 +34,10 @@ export interface BatchProcessOutcome {
  * record is processed and counted exactly once in what is committed, whatever dies on the way; a later run
  * of the same trial goes on with what is left.
  *
- * Throws `invalid_argument` for options that are wrong, `failed_precondition` if the trial does not permit a
- * run or was started over other data, `aborted` if another worker is lost (the message names its rank, its
- * host and how far it was), and whatever the processor throws.
+ * Throws `invalid_argument` for a class without processBatch, for what is no data set and for wrong options,
+ * `failed_precondition` if the trial does not permit a run or was started over other data, `aborted` if
+ * another worker is lost (the message names its rank, its host and how far it was), and whatever the
+ * processor throws.
  *
  * Python: `torch_batch_process`
  */
@@ -45,6 +47,11 @@ export async function batchProcess<T, B = T[]>(
 	options: BatchProcessOptions<T, B> = {},
 ): Promise<BatchProcessOutcome> {
 	const settings = checkOptions(options);
+	assertProcessor(Processor);
+	if (typeof source !== "function") {
+		// Before a trial is recorded for nothing.
+		toDataset(source);
+	}
 	watchParentPipe(() => process.exit(exitCodes.parentLost));
 	const run = await joinRun(settings);
 	if (run.kind === "finished") {
