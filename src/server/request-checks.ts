@@ -1,3 +1,4 @@
+import { type Timestamp, timestampMs } from "@bufbuild/protobuf/wkt";
 import { MillraceError } from "../errors.js";
 import type { StoredFile } from "../gen/millrace/v1/storage_pb.js";
 import type { Member } from "../gen/millrace/v1/trial_pb.js";
@@ -123,4 +124,52 @@ export function parseJson(field: string, text: string, kind: "object" | "array" 
 		throw new MillraceError("invalid_argument", `${field} is JSON of another kind (${found}); it must be an ${kind}`);
 	}
 	return value;
+}
+
+/** The deepest nesting of JSON that is stored, as in the SDK. */
+const maxDepth = 200;
+
+/**
+ * Throws `invalid_argument` if a parsed JSON object or array is nested deeper than 200, or holds a number that is too
+ * large for a double: it was read as an infinity, which JSON cannot write.
+ */
+export function assertStorable(field: string, value: object): void {
+	// Level by level, as the stack would not bear what is nested too deeply.
+	let level: { readonly name: string; readonly value: object }[] = [{ name: field, value }];
+	for (let depth = 1; level.length > 0; depth++) {
+		if (depth > maxDepth) {
+			throw new MillraceError(
+				"invalid_argument",
+				`${field} is nested more than ${maxDepth} deep; report a flatter value`,
+			);
+		}
+		const next: typeof level = [];
+		for (const outer of level) {
+			for (const [key, inner] of Object.entries(outer.value)) {
+				const name = depth === 1 ? `${field}.${key}` : outer.name;
+				if (typeof inner === "number" && !Number.isFinite(inner)) {
+					throw new MillraceError(
+						"invalid_argument",
+						`${name} is or holds a number beyond the range of a double; write infinities as the strings "Infinity", "-Infinity"`,
+					);
+				}
+				if (typeof inner === "object" && inner !== null) {
+					next.push({ name, value: inner });
+				}
+			}
+		}
+		level = next;
+	}
+}
+
+/** Returns a time in milliseconds since 1970. Throws `invalid_argument` if it is not in the years 1 to 9999. */
+export function checkedTime(field: string, time: Timestamp): number {
+	const { seconds, nanos } = time;
+	if (seconds < -62_135_596_800n || seconds > 253_402_300_799n || nanos < 0 || nanos > 999_999_999) {
+		throw new MillraceError(
+			"invalid_argument",
+			`${field} is ${seconds} s and ${nanos} ns since 1970; it must lie in the years 1 to 9999, and its nanoseconds from 0 to 999999999`,
+		);
+	}
+	return Math.floor(timestampMs(time));
 }

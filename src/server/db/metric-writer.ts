@@ -34,6 +34,9 @@ interface Waiting {
 	reject(error: unknown): void;
 }
 
+/** The most that is written together, unless a single call has more: reports, and characters of their JSON texts. */
+const largestGroup = { reports: 10_000, characters: 16 * 1024 * 1024 };
+
 /** Stores metric reports. The calls that arrive while others are being written are written together. */
 export class MetricWriter {
 	readonly #db: Database;
@@ -57,27 +60,62 @@ export class MetricWriter {
 	async #work(): Promise<void> {
 		this.#working = true;
 		while (this.#waiting.length > 0) {
-			const group = this.#waiting;
-			this.#waiting = [];
-			try {
-				const outcomes = await this.#db.write((tx) =>
-					writeCalls(
-						tx,
-						group.map(({ call }) => call),
-					),
-				);
-				group.forEach(({ resolve, reject }, i) => {
-					const outcome = outcomes[i] as ReportMetricsResponse | MillraceError;
-					outcome instanceof MillraceError ? reject(outcome) : resolve(outcome);
-				});
-			} catch (error) {
-				for (const { reject } of group) {
-					reject(error);
-				}
+			const group = this.#waiting.splice(0, groupLength(this.#waiting));
+			if (!(await this.#together(group))) {
+				await Promise.all(group.map((waiting) => this.#alone(waiting)));
 			}
 		}
 		this.#working = false;
 	}
+
+	/** Returns false, and has stored nothing, where the calls cannot be written together. */
+	async #together(group: readonly Waiting[]): Promise<boolean> {
+		try {
+			const outcomes = await this.#db.write((tx) =>
+				writeCalls(
+					tx,
+					group.map(({ call }) => call),
+				),
+			);
+			group.forEach((waiting, i) => {
+				settle(waiting, outcomes[i]);
+			});
+			return true;
+		} catch (error) {
+			if (group.length === 1) {
+				group[0]?.reject(error);
+				return true;
+			}
+			return false;
+		}
+	}
+
+	async #alone(waiting: Waiting): Promise<void> {
+		try {
+			const [outcome] = await this.#db.write((tx) => writeCalls(tx, [waiting.call]));
+			settle(waiting, outcome);
+		} catch (error) {
+			waiting.reject(error);
+		}
+	}
+}
+
+function settle({ resolve, reject }: Waiting, outcome: ReportMetricsResponse | MillraceError | undefined): void {
+	outcome === undefined || outcome instanceof MillraceError ? reject(outcome) : resolve(outcome);
+}
+
+/** Returns how many of the waiting calls are written together: at least one. */
+function groupLength(waiting: readonly Waiting[]): number {
+	let reports = 0;
+	let characters = 0;
+	const over = waiting.findIndex(({ call }) => {
+		reports += call.reports.length;
+		for (const report of call.reports) {
+			characters += report instanceof MillraceError ? 0 : report.metricsJson.length + report.batchMetricsJson.length;
+		}
+		return reports > largestGroup.reports || characters > largestGroup.characters;
+	});
+	return over === -1 ? waiting.length : Math.max(over, 1);
 }
 
 async function writeCalls(

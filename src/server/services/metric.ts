@@ -1,4 +1,3 @@
-import { timestampMs } from "@bufbuild/protobuf/wkt";
 import { isMillraceError, MillraceError } from "../../errors.js";
 import type { NewMetricReport } from "../../gen/millrace/v1/metric_pb.js";
 import type { MetricService } from "../../gen/millrace/v1/metric_service_pb.js";
@@ -9,7 +8,16 @@ import { MetricWriter, type WellFormedReport } from "../db/metric-writer.js";
 import { trialsOfCheckpoint, trialsOfModelVersion } from "../db/trial-sources.js";
 import { getTrialRow } from "../db/trials.js";
 import { assertMetricGroup } from "../metric-group.js";
-import { assertId, assertNotNegative, assertText, checkedMember, checkedUuid, parseJson } from "../request-checks.js";
+import {
+	assertId,
+	assertNotNegative,
+	assertStorable,
+	assertText,
+	checkedMember,
+	checkedTime,
+	checkedUuid,
+	parseJson,
+} from "../request-checks.js";
 import type { ServiceContext } from "./service-context.js";
 
 /** The most reports of one call. */
@@ -92,9 +100,13 @@ function wellFormed(report: NewMetricReport): WellFormedReport {
 		assertNotNegative("rank", report.rank);
 	}
 	const metrics = parseJson("metrics_json", report.metricsJson, "object") as Metrics;
+	assertStorable("metrics_json", metrics);
 	assertEpochs(metrics);
 	if (report.batchMetricsJson !== "") {
-		parseJson("batch_metrics_json", report.batchMetricsJson, "array");
+		assertStorable(
+			"batch_metrics_json",
+			parseJson("batch_metrics_json", report.batchMetricsJson, "array") as unknown[],
+		);
 	}
 	const pending = report.pendingCommit;
 	const member = pending && checkedMember("pending_commit.member", pending.member);
@@ -117,7 +129,7 @@ function wellFormed(report: NewMetricReport): WellFormedReport {
 		commitNumber: pending?.commitNumber ?? 0,
 		group: report.group,
 		stepsCompleted: report.stepsCompleted,
-		endTime: report.reportTime && Math.floor(timestampMs(report.reportTime)),
+		endTime: report.reportTime && checkedTime("report_time", report.reportTime),
 		metricsJson: report.metricsJson,
 		metrics,
 		batchMetricsJson: report.batchMetricsJson,

@@ -170,6 +170,34 @@ describe("MetricService", { timeout: 60_000 }, () => {
 		assert.equal((await stored(server, trialId)).length, 1);
 	});
 
+	it("refuses by status what cannot be stored, and harms no call that is written with it", async () => {
+		const server = await startTestServer();
+		const trialId = await startTrial(server);
+		const trialRunId = await openRun(server, trialId);
+		const base = { trialId, trialRunId, group: "g", metricsJson: "{}" };
+		const nested = (depth: number) => `{"a":${"[".repeat(depth)}${"]".repeat(depth)}}`;
+		const bad: [NewReport, RegExp][] = [
+			[{ ...base, reportTime: { seconds: 2n ** 62n, nanos: 0 } }, /^3 report_time is 4611686018427387904 s/],
+			[{ ...base, reportTime: { seconds: -62_135_596_801n, nanos: 0 } }, /^3 report_time/],
+			[{ ...base, reportTime: { seconds: 1n, nanos: -5 } }, /^3 report_time/],
+			[{ ...base, metricsJson: nested(20_000) }, /^3 metrics_json is nested more than 200 deep/],
+			[{ ...base, metricsJson: nested(200) }, /^3 metrics_json is nested more than 200 deep/],
+			[{ ...base, batchMetricsJson: `[${nested(200)}]` }, /^3 batch_metrics_json is nested/],
+			[{ ...base, metricsJson: '{"loss":1e400}' }, /^3 metrics_json\.loss is or holds a number beyond the range/],
+		];
+		const good = { ...base, metricsJson: nested(199), reportTime: { seconds: 253_402_300_799n, nanos: 999_999_999 } };
+		const answers = await Promise.all([
+			...bad.map(([report]) => reporter(server)(report)),
+			...Array.from({ length: 10 }, () => reporter(server)(good)),
+		]);
+		bad.forEach(([, message], i) => {
+			assert.match(answers[i]?.[0] ?? "", message);
+		});
+		assert.deepEqual(answers.slice(bad.length).flat(), Array(10).fill("ok"));
+		assert.equal((await stored(server, trialId)).length, 10);
+		assert.deepEqual(server.logged, []);
+	});
+
 	it("archives what a later run reports again: from its steps on in the group, after them in others", async () => {
 		const server = await startTestServer();
 		const trialId = await startTrial(server);
