@@ -3,9 +3,9 @@ import type { ReducerPartial, StoredPartialSchema } from "../../gen/millrace/v1/
 import type { Member } from "../../gen/millrace/v1/trial_pb.js";
 import type { Database, Transaction } from "./database.js";
 
-/** The rows of one message, and about the most bytes of JSON text in it. */
+/** The most rows of one message, and the most bytes of their names and values, unless a single row has more. */
 const pageSize = 500;
-const pageBytes = 8 * 1024 * 1024;
+const pageBytes = 4 * 1024 * 1024;
 
 /** Records what a worker's reducers gathered: the value of a MetricReducer replaces its part's last one. */
 export async function recordPartials(
@@ -53,15 +53,20 @@ export async function* partialPages(
 			part: number;
 			value: string;
 		}>(
-			// A page ends where its values reach the most bytes; its first row is always part of it.
-			`SELECT reducer, first_record, trial_run_id, rank, part, value FROM (
-				SELECT *, sum(length(value)) OVER (ORDER BY reducer, first_record, trial_run_id, rank, part) - length(value) AS before
-				FROM (
-					SELECT * FROM reducer_partials
-					WHERE trial_id = ? AND (reducer, first_record, trial_run_id, rank, part) > (?, ?, ?, ?, ?)
+			// The values are read by key afterwards, so that only those of the page are.
+			`WITH ahead AS (
+				SELECT *, sum(bytes) OVER place AS total, row_number() OVER place AS place FROM (
+					SELECT reducer, first_record, trial_run_id, rank, part, octet_length(reducer) + octet_length(value) AS bytes
+					FROM reducer_partials
+					WHERE trial_id = ?1 AND (reducer, first_record, trial_run_id, rank, part) > (?2, ?3, ?4, ?5, ?6)
 					ORDER BY reducer, first_record, trial_run_id, rank, part LIMIT ${pageSize}
 				)
-			) WHERE before < ${pageBytes} ORDER BY reducer, first_record, trial_run_id, rank, part`,
+				WINDOW place AS (ORDER BY reducer, first_record, trial_run_id, rank, part)
+			)
+			SELECT reducer, first_record, trial_run_id, rank, part, value
+			FROM ahead JOIN reducer_partials USING (reducer, first_record, trial_run_id, rank, part)
+			WHERE trial_id = ?1 AND (total <= ${pageBytes} OR place = 1)
+			ORDER BY place`,
 			trialId,
 			...after,
 		);

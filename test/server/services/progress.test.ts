@@ -261,4 +261,41 @@ describe("ProgressService", { timeout: 60_000 }, () => {
 			["sum", 2, undefined, "5"],
 		]);
 	});
+
+	it("ends a page of partials before it exceeds what a message carries, counting bytes", async () => {
+		const server = await startTestServer();
+		const trialId = await startTrial(server);
+		const progress = server.client(ProgressService);
+		const [worker] = await joinRun(server, trialId);
+		await begin(server, worker);
+		assert.ok(worker);
+		const { member } = worker;
+		const megabyte = 1024 * 1024;
+		const values = [
+			"x".repeat(3 * megabyte),
+			"x".repeat(27 * megabyte),
+			"ä".repeat(megabyte),
+			"ä".repeat(1.5 * megabyte),
+		];
+		for (const [i, value] of values.entries()) {
+			const partial = { reducer: `r${i}`, value: { case: "slotJson" as const, value: JSON.stringify(value) } };
+			await progress.commit({ member, commitNumber: i + 1, step: 1, partials: [partial] });
+		}
+		await progress.commit({
+			member,
+			commitNumber: 5,
+			step: 1,
+			partials: ["s1", "s2"].map((reducer) => ({ reducer, value: { case: "slotJson" as const, value: "1" } })),
+		});
+		const pages: string[] = [];
+		let intact = 0;
+		for await (const { partials } of progress.streamReducerPartials({ member })) {
+			pages.push(partials.map(({ reducer }) => reducer).join(" "));
+			intact += partials.filter(
+				({ reducer, valueJson }) => JSON.parse(valueJson) === values[Number(reducer[1])],
+			).length;
+		}
+		assert.deepEqual(pages, ["r0", "r1", "r2", "r3 s1 s2"]);
+		assert.equal(intact, 4);
+	});
 });
