@@ -259,7 +259,10 @@ class TrialOwner {
 			return exitCodes.preempted;
 		}
 		this.#say(`${name} failed after ${part}: ${run.reason}; ${whyNoRestart(trial, run)}`);
-		this.#sayHowToGoOn(trial.id);
+		// Where nothing was done and no worker joined, the entrypoint must be mended, and nothing is lost.
+		if (run.joinedCount > 0 || trial.recordsDone > 0n) {
+			this.#sayHowToGoOn(trial.id);
+		}
 		return failureExitCode(run, end);
 	}
 

@@ -1,10 +1,14 @@
 import assert from "node:assert/strict";
+import { existsSync } from "node:fs";
+import { join } from "node:path";
 import { describe, it } from "node:test";
+import { readServerAddress } from "../../src/data-directory.js";
 import { openConnection } from "../../src/sdk/connection.js";
 import { startServer } from "../../src/server/index.js";
 import { version } from "../../src/version.js";
-import { type CommandEnd, runMillrace, startCommand } from "../support/start-command.js";
+import { type CommandEnd, type RunningCommand, runMillrace, startCommand } from "../support/start-command.js";
 import { tempDir } from "../support/temp-dir.js";
+import { waitUntil } from "../support/wait-until.js";
 
 describe("millrace", { timeout: 60_000 }, () => {
 	it("tells its version", async () => {
@@ -45,6 +49,20 @@ describe("millrace", { timeout: 60_000 }, () => {
 		assert.equal(end.stdout, "[rank=0] line\n");
 		assert.equal(end.stderr, "code 141\n");
 	});
+
+	it("keeps a server serving when its output cannot be written", async () => {
+		const data = tempDir();
+		const command = startShell(`exec MAIN server --port 0 --data ${data} > /dev/full`);
+		await waitUntil("the server's address", () => existsSync(join(data, "server.json")));
+		const connection = openConnection(readServerAddress(data)?.address ?? "");
+		try {
+			await connection.server.getServerInfo({});
+		} finally {
+			connection.close();
+		}
+		command.signal("SIGTERM");
+		assert.deepEqual(pick(await command.ended), { code: 0, stdout: "", stderr: "" });
+	});
 });
 
 describe("millrace trial", { timeout: 60_000 }, () => {
@@ -68,11 +86,15 @@ describe("millrace trial", { timeout: 60_000 }, () => {
 	});
 });
 
-/** Runs a line in which MAIN stands for `millrace`. */
-function shell(line: string): Promise<CommandEnd> {
+/** Starts a line for the shell in which MAIN stands for `millrace`. */
+function startShell(line: string): RunningCommand {
 	const main = new URL("../../src/cli/main.ts", import.meta.url).pathname;
 	const command = line.replace("MAIN", '"$0" --import "$1" "$2"');
-	return startCommand("sh", ["-c", command, process.execPath, import.meta.resolve("tsx"), main]).ended;
+	return startCommand("sh", ["-c", command, process.execPath, import.meta.resolve("tsx"), main]);
+}
+
+function shell(line: string): Promise<CommandEnd> {
+	return startShell(line).ended;
 }
 
 function pick({ code, stdout, stderr }: CommandEnd) {

@@ -116,7 +116,7 @@ describe("millrace run", { timeout: 120_000 }, () => {
 		assert.equal(end.stdout, `${data}\n`);
 		assert.match(
 			end.stderr,
-			/trial 1 failed after .*exit code 3.*no worker joined the run, so it is not started again\nmillrace: to go on: .*\n$/,
+			/trial 1 failed after .*exit code 3.*no worker joined the run, so it is not started again\n$/,
 		);
 		const { trial } = await read(data, ({ trials }) => trials.getTrial({ trialId: 1 }));
 		assert.equal(trial?.state, TrialState.ERROR);
