@@ -18,9 +18,9 @@ import type { ServiceHandlers } from "../../rpc/handler.js";
 import { listOutputs } from "../db/output-files.js";
 import { once } from "../db/request-ids.js";
 import { activateTrial, killTrial, pauseTrial } from "../db/trial-control.js";
-import { closeRun, getRunRow, isOpen, startRun, toTrialRun } from "../db/trial-runs.js";
+import { closeRun, getRunRow, isOpen, startRun, type TrialRunRow, toTrialRun } from "../db/trial-runs.js";
 import { linkTrialSource, type TrialSource } from "../db/trial-sources.js";
-import { createTrial, getTrial, getTrialRow, listTrials } from "../db/trials.js";
+import { createTrial, getTrial, getTrialRow, listTrials, type TrialRow } from "../db/trials.js";
 import { parsePage } from "../page-token.js";
 import { assertId, assertNotNegative, assertRequestId, assertText, checkedUuid } from "../request-checks.js";
 import type { ServiceContext } from "./service-context.js";
@@ -82,11 +82,8 @@ export function createTrialService({ db, runClosed }: ServiceContext): ServiceHa
 			}
 			const ended = await db.write(async (tx) => {
 				const before = await getRunRow(tx, trialId, trialRunId);
-				if (isOpen(before) && state === TrialRunState.COMPLETED && before.world_size > 0) {
-					throw new MillraceError(
-						"failed_precondition",
-						`run ${trialRunId} of trial ${trialId} has workers, who complete it themselves; report FAILED or KILLED`,
-					);
+				if (isOpen(before) && state === TrialRunState.COMPLETED) {
+					assertCompletable(before, await getTrialRow(tx, trialId));
 				}
 				const trialRun = toTrialRun(await closeRun(tx, trialId, trialRunId, state, reason));
 				return { trialRun, trial: await getTrial(tx, trialId), wasOpen: isOpen(before) };
@@ -139,15 +136,39 @@ export function createTrialService({ db, runClosed }: ServiceContext): ServiceHa
 	};
 }
 
-/** Says what the owner of a trial does after one of its runs: what the verdict and the trial's state imply. */
+/** Throws `failed_precondition` if a run may not complete its trial without workers who finish it. */
+function assertCompletable(run: TrialRunRow, trial: TrialRow): void {
+	if (run.world_size > 0) {
+		throw new MillraceError(
+			"failed_precondition",
+			`run ${run.trial_run_id} of trial ${trial.id} has workers, who complete it themselves; report FAILED or KILLED`,
+		);
+	}
+	if (trial.goal_end !== null && trial.records_done < trial.goal_end) {
+		throw new MillraceError(
+			"failed_precondition",
+			`${trial.records_done} of ${trial.goal_end} records of trial ${trial.id} are done; ` +
+				"process the others in a run with workers, or report FAILED or KILLED",
+		);
+	}
+}
+
+/**
+ * Says what the owner of a trial does after one of its runs. The trial's state comes first: meanwhile another run
+ * may have completed it, or a user may have paused or killed it.
+ */
 function decide(run: TrialRun, trial: Trial): TrialRunDecision {
-	switch (run.state) {
-		case TrialRunState.COMPLETED:
+	switch (trial.state) {
+		case TrialState.COMPLETED:
 			return TrialRunDecision.DONE;
+		case TrialState.PAUSED:
+			return TrialRunDecision.PREEMPTED;
+		case TrialState.CANCELED:
+			return TrialRunDecision.KILLED;
+	}
+	switch (run.state) {
 		case TrialRunState.PREEMPTED:
 			return TrialRunDecision.PREEMPTED;
-		case TrialRunState.KILLED:
-			return TrialRunDecision.KILLED;
 		default:
 			return trial.state === TrialState.ACTIVE ? TrialRunDecision.RESTART : TrialRunDecision.FAILED;
 	}

@@ -4,6 +4,7 @@ import { describe, it } from "node:test";
 import { isMillraceError } from "../../../src/errors.js";
 import { ExperimentState } from "../../../src/gen/millrace/v1/experiment_pb.js";
 import { ExperimentService } from "../../../src/gen/millrace/v1/experiment_service_pb.js";
+import { ProgressService } from "../../../src/gen/millrace/v1/progress_service_pb.js";
 import { RendezvousService } from "../../../src/gen/millrace/v1/rendezvous_service_pb.js";
 import { TrialRunDecision, TrialRunState, TrialState } from "../../../src/gen/millrace/v1/trial_pb.js";
 import { TrialService } from "../../../src/gen/millrace/v1/trial_service_pb.js";
@@ -172,6 +173,63 @@ describe("TrialService", { timeout: 60_000 }, () => {
 		await trials.startTrialRun({ trialId: plain });
 		const done = await trials.endTrialRun({ trialId: plain, trialRunId: 1, state: TrialRunState.COMPLETED });
 		assert.deepEqual([done.decision, done.trial?.state], [TrialRunDecision.DONE, TrialState.COMPLETED]);
+	});
+
+	it("decides by the state of the trial, which another run, a pause or a kill may have changed", async () => {
+		const server = await startTestServer();
+		const trials = server.client(TrialService);
+		const failed = { state: TrialRunState.FAILED, reason: "exit code 1" };
+		const endOf = async (trialId: number) => {
+			const { decision, trial } = await trials.endTrialRun({ ...failed, trialId, trialRunId: 1 });
+			return [decision, trial?.state];
+		};
+		const open = async () => {
+			const trialId = await startTrial(server);
+			await joinRun(server, trialId);
+			return trialId;
+		};
+		const completed = await open();
+		assert.deepEqual(await endOf(completed), [TrialRunDecision.RESTART, TrialState.ACTIVE]);
+		await trials.startTrialRun({ trialId: completed });
+		await trials.endTrialRun({ trialId: completed, trialRunId: 2, state: TrialRunState.COMPLETED });
+		assert.deepEqual(await endOf(completed), [TrialRunDecision.DONE, TrialState.COMPLETED]);
+
+		const asked = await open();
+		await trials.pauseTrial({ trialId: asked });
+		assert.deepEqual(await endOf(asked), [TrialRunDecision.PREEMPTED, TrialState.PAUSED]);
+
+		const killed = await open();
+		await endOf(killed);
+		await trials.killTrial({ trialId: killed });
+		assert.deepEqual(await endOf(killed), [TrialRunDecision.KILLED, TrialState.CANCELED]);
+	});
+
+	it("completes a run without members only where no record of a plan is left", async () => {
+		const server = await startTestServer();
+		const trials = server.client(TrialService);
+		const progress = server.client(ProgressService);
+		const trialId = await startTrial(server);
+		const [worker] = await joinRun(server, trialId);
+		assert.ok(worker);
+		const { member } = worker;
+		const options = { batchSize: 5, checkpointInterval: 1 };
+		await progress.beginProgress({ member, plan: { recordCount: 10n }, options });
+		await progress.commit({ member, commitNumber: 1, step: 1, ranges: [{ first: 0n, end: 5n }] });
+		await worker.leave("lost");
+		await trials.startTrialRun({ trialId });
+		await assert.rejects(
+			trials.endTrialRun({ trialId, trialRunId: 2, state: TrialRunState.COMPLETED }),
+			rejectsWith("failed_precondition", /5 of 10 records of trial 1 are done/),
+		);
+		await trials.endTrialRun({ trialId, trialRunId: 2, state: TrialRunState.FAILED });
+		const [last] = await joinRun(server, trialId);
+		assert.ok(last);
+		await progress.beginProgress({ member: last.member, plan: { recordCount: 10n }, options });
+		await progress.commit({ member: last.member, commitNumber: 1, step: 2, ranges: [{ first: 5n, end: 10n }] });
+		await last.leave("lost");
+		await trials.startTrialRun({ trialId });
+		const end = { trialId, trialRunId: 4, state: TrialRunState.COMPLETED };
+		assert.equal((await trials.endTrialRun(end)).decision, TrialRunDecision.DONE);
 	});
 
 	it("tells the workers of a run that was killed", async () => {
