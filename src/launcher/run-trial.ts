@@ -242,11 +242,9 @@ class TrialOwner {
 				break;
 		}
 		if (this.#interruptedBy !== undefined) {
-			const ending =
-				trial.state === TrialState.ERROR
-					? `failed after ${part}: ${run.reason}; ${whyNoRestart(trial, run)}`
-					: `was interrupted after ${part}: ${run.reason}`;
-			this.#say(`${name} ${ending}`);
+			const isUsedUp = trial.state === TrialState.ERROR && run.joinedCount > 0;
+			const state = isUsedUp ? `; ${whyNoRestart(trial, run)}` : "";
+			this.#say(`${name} was interrupted after ${part}: ${run.reason}${state}`);
 			this.#sayHowToGoOn(trial.id);
 			return signalExitCode(this.#interruptedBy);
 		}
