@@ -164,6 +164,21 @@ describe("Trial", { timeout: 60_000 }, () => {
 				message: `the trial id is ${id}; it must be a whole number from 1`,
 			});
 		}
+		await assert.rejects(async () => await test.client.getTrial("2" as unknown as number), {
+			message: /is "2"; it must/,
+		});
+	});
+
+	it("throws invalid_argument for what the wire cannot carry, and for a metric group that is no text", async () => {
+		await assert.rejects(test.client.createTrial(1, { maxRestarts: 1.5 }), {
+			code: "invalid_argument",
+			message: /max_restarts.*1\.5/,
+		});
+		const group = ["inference"] as unknown as string;
+		await assert.rejects(async () => await test.client.getTrial(1).getMetrics(group), {
+			code: "invalid_argument",
+			message: 'the metric group is an array; it must be a text, such as "inference"',
+		});
 	});
 });
 
