@@ -136,6 +136,7 @@ export async function commit(tx: Transaction, member: Member, request: CommitReq
 		throw new MillraceError("failed_precondition", `trial ${trial.id} has no plan yet; call BeginProgress first`);
 	}
 	await assertNext(tx, member, request, run);
+	assertPlausibleStep(request.step, run, trial.goal_end);
 	const ranges = await checkedRanges(tx, member, request, trial.goal_end);
 	const recordCount = ranges.reduce((sum, [first, end]) => sum + end - first, 0);
 	await addDone(tx, trial.id, run.trial_run_id, ranges);
@@ -197,6 +198,18 @@ async function assertNext(tx: Transaction, member: Member, request: CommitReques
 		throw new MillraceError(
 			"failed_precondition",
 			`part ${request.part} is closed; the worker is at part ${last.part}`,
+		);
+	}
+}
+
+/** A step processes a record at least, but for the last one; a higher one would leave later runs no steps to count. */
+function assertPlausibleStep(step: number, run: TrialRunRow, goalEnd: number): void {
+	const highest = run.base_step + goalEnd + 1;
+	if (step > highest) {
+		throw new MillraceError(
+			"failed_precondition",
+			`step is ${step}, but run ${run.trial_run_id} of trial ${run.trial_id} started at step ${run.base_step}, and its ` +
+				`${goalEnd} records allow steps up to ${highest}`,
 		);
 	}
 }

@@ -151,6 +151,8 @@ describe("ProgressService", { timeout: 60_000 }, () => {
 			[{ ...next, outputs: [{ ...output, sha256: "1".repeat(64) }] }, /committed bytes must not change/],
 			[{ ...next, outputs: [{ ...output, path: `${one.outputs}/a` }] }, /only commit files below/, "invalid_argument"],
 			[{ ...next, outputs: [{ ...output, path: `${outputs}/../x` }] }, /without "\.\."/, "invalid_argument"],
+			[{ ...next, step: 2 ** 31 - 1 }, /step is 2147483647, .* 50 records allow steps up to 51/],
+			[{ ...next, step: 52 }, /step is 52/],
 			[{ ...next, finish: true, ranges: [range(0, 5)] }, /finish commit/, "invalid_argument"],
 			[
 				{ ...next, partials: [{ reducer: "r", value: { case: "slotJson", value: "{" } }] },
