@@ -169,6 +169,8 @@ export class Connection implements Reader {
 				const made: Statement = this.#sqlite.prepare(sql, (error) => (error ? reject(failure(error)) : resolve(made)));
 			});
 			this.#statements.set(sql, statement);
+			// One that failed, perhaps for a table that is not there yet, is prepared anew the next time.
+			statement.catch(() => this.#statements.delete(sql));
 		}
 		return statement;
 	}

@@ -83,6 +83,19 @@ describe("Database", { timeout: 60_000 }, () => {
 		assert.deepEqual(await db.all("SELECT n FROM children"), []);
 	});
 
+	it("prepares a statement anew that could not be prepared", async () => {
+		const db = await openDatabase();
+		const sql = "SELECT n FROM late";
+		// Often enough that each connection has seen it.
+		for (let i = 0; i < 20; i++) {
+			await assert.rejects(db.all(sql), /no such table/);
+		}
+		await db.write((tx) => tx.run("CREATE TABLE late (n INTEGER) STRICT"));
+		for (let i = 0; i < 20; i++) {
+			assert.deepEqual(await db.all(sql), []);
+		}
+	});
+
 	it("refuses a transaction that is used after its end", async () => {
 		const db = await openDatabase();
 		const tx = await db.write(insert(1));
