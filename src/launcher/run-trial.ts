@@ -230,6 +230,10 @@ class TrialOwner {
 				this.#say(`${name} completed: ${done} records in ${seconds.toFixed(1)} s`);
 				return exitCodes.done;
 			case TrialRunDecision.PREEMPTED:
+				if (this.#interruptedBy !== undefined && run.state === TrialRunState.FAILED) {
+					// The trial is paused, but because we ended its run.
+					break;
+				}
 				this.#say(`${name} was preempted after ${part}`);
 				this.#sayHowToGoOn(trial.id);
 				return exitCodes.preempted;
