@@ -335,7 +335,7 @@ describe("lastProgress", { timeout: 30_000 }, () => {
 		const fixture = await open();
 		const worker = await startRun(fixture);
 		assert.equal(await fixture.ledger.lastProgress(worker.member), "no commit yet");
-		await worker.commit({ commitNumber: 1, step: 15, ranges: [{ first: 0n, end: 8n }] });
-		assert.equal(await fixture.ledger.lastProgress(worker.member), "last commit: step 15, 8 records");
+		await worker.commit({ commitNumber: 1, step: 5, ranges: [{ first: 0n, end: 8n }] });
+		assert.equal(await fixture.ledger.lastProgress(worker.member), "last commit: step 5, 8 records");
 	});
 });
