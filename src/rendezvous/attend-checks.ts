@@ -9,8 +9,14 @@ export function checkedJoin(join: JoinRequest): JoinRequest {
 	const checks: [boolean, string][] = [
 		[join.trialId > 0, `trial_id is ${join.trialId}; it must be the id of a trial`],
 		[join.trialRunId >= 0, `trial_run_id is ${join.trialRunId}; it must not be negative`],
-		[join.memberUuid !== "", "member_uuid is empty; it must be a UUID that the process chose"],
-		[join.worldSize > 0, `world_size is ${join.worldSize}; it must be at least 1`],
+		[
+			uuidForm.test(join.memberUuid),
+			`member_uuid is ${JSON.stringify(join.memberUuid.slice(0, 64))}; it must be a UUID in lower case`,
+		],
+		[
+			join.worldSize > 0 && join.worldSize <= maxWorldSize,
+			`world_size is ${join.worldSize}; it must be from 1 to ${maxWorldSize}`,
+		],
 		[join.rank >= 0 && join.rank < join.worldSize, `rank is ${join.rank}; it must be from 0 to world_size - 1`],
 		[
 			join.localWorldSize > 0 && join.localWorldSize <= join.worldSize,
@@ -52,3 +58,7 @@ export function checkedContribution(contribution: Contribution): Contribution {
 	}
 	return contribution;
 }
+
+/** The most workers of one run: the state of each is kept in memory. */
+const maxWorldSize = 65_536;
+const uuidForm = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;

@@ -31,7 +31,6 @@ export interface Given {
 	readonly operation: CollectiveOperation;
 	readonly payload?: Uint8Array;
 	readonly done?: boolean;
-	readonly step?: number;
 	readonly results?: readonly { group: string; metricsJson: string }[];
 }
 
@@ -172,7 +171,9 @@ export class RendezvousMember {
 				this.#lose(new MillraceError("unavailable", `no answer from ${this.#channel.address} for ${seconds} s`));
 				return;
 			}
-			await sleep(backoffMs(attempt + 1), this.#givenUp.signal).catch(() => {});
+			// It has a second to come back, and has to use it.
+			const wait = Date.now() - away < eagerMs ? eagerWaitMs : backoffMs(attempt + 1);
+			await sleep(wait, this.#givenUp.signal).catch(() => {});
 		}
 	}
 
@@ -287,6 +288,9 @@ function givenUp(): MillraceError {
 	return new MillraceError("cancelled", "this worker has given up its place in the run");
 }
 
+/** How long after its connection broke a worker tries often to come back, and how often. */
+const eagerMs = 2_000;
+const eagerWaitMs = 50;
 /** How long a worker that leaves waits for the server to know it. */
 const leaveMs = 2_000;
 

@@ -3,7 +3,15 @@ import type { Member, TrialRun, TrialRunState } from "../gen/millrace/v1/trial_p
 
 /** What a join leads to: a run that is open, or the verdict on a trial that needs none, or on the member's own run. */
 export type OpenedRun =
-	| { readonly open: true; readonly trialRunId: number; readonly worldSize: number }
+	| {
+			readonly open: true;
+			readonly trialRunId: number;
+			readonly worldSize: number;
+			/** Whether all members were there once: then nobody else can become one. */
+			readonly isRunning: boolean;
+			/** Whether the worker is one of the members. */
+			readonly isMember: boolean;
+	  }
 	| { readonly open: false; readonly trialRunId: number; readonly state: TrialRunState; readonly reason: string };
 
 /**

@@ -11,7 +11,7 @@ import type { DuplexContext, ServiceHandlers } from "../rpc/handler.js";
 import type { ErrorLog } from "../rpc/status.js";
 import { answerMessages } from "./answer-messages.js";
 import { checkedContribution, checkedJoin } from "./attend-checks.js";
-import type { RunLedger } from "./run-ledger.js";
+import type { OpenedRun, RunLedger } from "./run-ledger.js";
 import { createRunState, nextDeadline, type RunEffect, type RunEvent, type RunState, transition } from "./state.js";
 
 type Outgoing = MessageInitShape<typeof AttendResponseSchema>;
@@ -55,14 +55,14 @@ export function createRendezvousService(options: { ledger: RunLedger; log: Error
 	let lastSession = 0;
 	let closing = false;
 
-	function runOf(trialId: number, trialRunId: number, worldSize: number): Run {
+	function runOf(trialId: number, { trialRunId, worldSize, isRunning }: Extract<OpenedRun, { open: true }>): Run {
 		const key = `${trialId}/${trialRunId}`;
 		let run = runs.get(key);
 		if (run === undefined) {
 			run = {
 				trialId,
 				trialRunId,
-				state: createRunState(worldSize),
+				state: createRunState(worldSize, isRunning ? now() : undefined),
 				sessions: new Map(),
 				closing: undefined,
 				timer: undefined,
@@ -273,10 +273,10 @@ export function createRendezvousService(options: { ledger: RunLedger; log: Error
 			session.end();
 			return;
 		}
-		const run = runOf(join.trialId, opened.trialRunId, opened.worldSize);
+		const run = runOf(join.trialId, opened);
 		session.run = run;
 		run.sessions.set(session.id, session);
-		dispatch(run, { kind: "join", join, session: session.id });
+		dispatch(run, { kind: "join", join, session: session.id, isMember: opened.isMember });
 	}
 
 	/** Brings a worker that came too late for a run to the next one. */

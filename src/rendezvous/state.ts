@@ -12,6 +12,8 @@ import {
 export const reconnectGraceMs = 1_000;
 /** How long a second process for one rank waits for the first to go. */
 export const rankWaitMs = 16_000;
+/** How long the members of a run have to come back to a server that has just started. */
+export const returnMs = 15_000;
 const defaultJoinTimeoutMs = 300_000;
 
 /** Who is in one trial run, and what they wait for. Changed only by `transition`. */
@@ -21,6 +23,8 @@ export interface RunState {
 	phase: "forming" | "starting" | "running" | "ended";
 	/** When a forming run fails. */
 	joinDeadline: number | undefined;
+	/** Whether the run had started before this server did, and its members are to come back. */
+	readonly isReturning: boolean;
 	readonly members: Map<number, MemberState>;
 	readonly waiting: WaitingJoin[];
 	readonly channels: Map<string, ChannelState>;
@@ -60,7 +64,7 @@ export interface Answer {
 
 /** What happens to a run. */
 export type RunEvent =
-	| { readonly kind: "join"; readonly join: JoinRequest; readonly session: number }
+	| { readonly kind: "join"; readonly join: JoinRequest; readonly session: number; readonly isMember: boolean }
 	| { readonly kind: "recorded" }
 	| {
 			readonly kind: "contribute";
@@ -92,9 +96,19 @@ export type RunEffect =
 	| { readonly kind: "remove-member"; readonly join: JoinRequest }
 	| { readonly kind: "fail"; readonly reason: string; readonly lost?: JoinRequest; readonly timeout?: true };
 
-/** A run that nobody has joined yet. */
-export function createRunState(worldSize: number): RunState {
-	return { worldSize, phase: "forming", joinDeadline: undefined, members: new Map(), waiting: [], channels: new Map() };
+/** A run that nobody has joined yet, or nobody has come back to: then `returningSince` is the time. */
+export function createRunState(worldSize: number, returningSince?: number): RunState {
+	const isReturning = returningSince !== undefined;
+	const joinDeadline = isReturning ? returningSince + returnMs : undefined;
+	return {
+		worldSize,
+		phase: "forming",
+		joinDeadline,
+		isReturning,
+		members: new Map(),
+		waiting: [],
+		channels: new Map(),
+	};
 }
 
 /** Applies an event to the state, and returns what has to be done. Asks no clock, and does nothing itself. */
@@ -104,7 +118,7 @@ export function transition(state: RunState, event: RunEvent, now: number): RunEf
 	}
 	switch (event.kind) {
 		case "join":
-			return join(state, event.join, event.session, now);
+			return join(state, event, now);
 		case "recorded":
 			state.phase = "running";
 			return connected(state).map(({ session }) => ({ kind: "started", session }));
@@ -115,7 +129,7 @@ export function transition(state: RunState, event: RunEvent, now: number): RunEf
 		case "disconnect":
 			return disconnect(state, event.session, now);
 		case "leave":
-			return leave(state, event.session, event.reason);
+			return leave(state, event.session, event.reason, now);
 		case "tick":
 			return tick(state, now);
 		case "close":
@@ -133,12 +147,17 @@ export function nextDeadline(state: RunState): number | undefined {
 	return state.phase === "ended" || due.length === 0 ? undefined : Math.min(...due);
 }
 
-function join(state: RunState, request: JoinRequest, session: number, now: number): RunEffect[] {
+function join(
+	state: RunState,
+	{ join: request, session, isMember }: Extract<RunEvent, { kind: "join" }>,
+	now: number,
+): RunEffect[] {
 	const present = state.members.get(request.rank);
-	if (present === undefined) {
+	const isClosedToOthers = state.isReturning || state.phase !== "forming";
+	if (present === undefined && !(isClosedToOthers && !isMember)) {
 		return admit(state, request, session, now);
 	}
-	if (present.join.memberUuid !== request.memberUuid) {
+	if (present?.join.memberUuid !== request.memberUuid) {
 		state.waiting.push({ join: request, session, until: now + rankWaitMs });
 		return [];
 	}
@@ -156,6 +175,10 @@ function admit(state: RunState, request: JoinRequest, session: number, now: numb
 	state.joinDeadline ??= now + (request.joinTimeoutMs || defaultJoinTimeoutMs);
 	const effects: RunEffect[] = [{ kind: "admit", session, join: request }];
 	if (state.members.size === state.worldSize) {
+		const conflict = nodeConflict(state);
+		if (conflict !== undefined) {
+			return [...effects, ...fail(state, conflict)];
+		}
 		state.phase = "starting";
 		effects.push({ kind: "record-start" });
 	}
@@ -168,7 +191,7 @@ function contribute(state: RunState, rank: number, session: number, contribution
 		return [];
 	}
 	const channel = channelOf(state, contribution.channel, member);
-	if (channel.last !== undefined && contribution.number === channel.answered) {
+	if (contribution.number === channel.answered && channel.last?.contributions.has(rank)) {
 		return [{ kind: "answer", session, rank, answer: channel.last }];
 	}
 	if (channel.answered === 0 && channel.pending.size === 0) {
@@ -260,15 +283,14 @@ function disconnect(state: RunState, session: number, now: number): RunEffect[] 
 	return [];
 }
 
-function leave(state: RunState, session: number, reason: string): RunEffect[] {
+function leave(state: RunState, session: number, reason: string, now: number): RunEffect[] {
 	const member = memberOf(state, session);
 	if (member === undefined) {
 		return [];
 	}
 	const { rank, host } = member.join;
 	if (state.phase === "forming") {
-		state.members.delete(rank);
-		return [{ kind: "remove-member", join: member.join }, ...admitWaiting(state, rank)];
+		return [{ kind: "remove-member", join: member.join }, ...free(state, rank, now)];
 	}
 	return [{ kind: "remove-member", join: member.join }, ...fail(state, `rank ${rank} on ${host} failed: ${reason}`)];
 }
@@ -283,33 +305,42 @@ function tick(state: RunState, now: number): RunEffect[] {
 		if (state.phase !== "forming") {
 			return [...effects, ...fail(state, `rank ${rank} on ${member.join.host} is lost`, member.join)];
 		}
-		state.members.delete(rank);
-		effects.push(...admitWaiting(state, rank, now));
+		effects.push(...free(state, rank, now));
 	}
 	for (const waiting of state.waiting.filter(({ until }) => until <= now)) {
 		state.waiting.splice(state.waiting.indexOf(waiting), 1);
-		const holder = state.members.get(waiting.join.rank)?.join;
-		effects.push({
-			kind: "refuse",
-			session: waiting.session,
-			reason: `rank ${waiting.join.rank} is taken by process ${holder?.pid} on ${holder?.host}`,
-		});
+		effects.push({ kind: "refuse", session: waiting.session, reason: whyRefused(state, waiting.join) });
 	}
 	if (state.phase === "forming" && state.joinDeadline !== undefined && state.joinDeadline <= now) {
-		if (state.members.size === 0) {
-			// Those who came are gone again; the run waits for others.
-			state.joinDeadline = undefined;
-		} else {
-			const absent = Array.from({ length: state.worldSize }, (_, rank) => rank).filter((r) => !state.members.has(r));
-			const reason = `of ${state.worldSize} workers, rank ${listOf(absent)} did not join in time`;
-			state.phase = "ended";
-			effects.push({ kind: "fail", reason, timeout: true });
-		}
+		state.phase = "ended";
+		const workers = `of ${state.worldSize} workers, rank ${absentRanks(state)}`;
+		effects.push(
+			state.isReturning
+				? { kind: "fail", reason: `${workers} did not come back to the server that was started again` }
+				: { kind: "fail", reason: `${workers} did not join in time`, timeout: true },
+		);
 	}
 	return effects;
 }
 
-function admitWaiting(state: RunState, rank: number, now = 0): RunEffect[] {
+function whyRefused(state: RunState, { rank }: JoinRequest): string {
+	const holder = state.members.get(rank)?.join;
+	return holder === undefined
+		? `the run has ${state.worldSize} workers, which are all there`
+		: `rank ${rank} is taken by process ${holder.pid} on ${holder.host}`;
+}
+
+/** Frees a rank of a forming run. */
+function free(state: RunState, rank: number, now: number): RunEffect[] {
+	state.members.delete(rank);
+	if (state.members.size === 0 && !state.isReturning) {
+		// Whoever comes next waits as long as the first did.
+		state.joinDeadline = undefined;
+	}
+	return state.isReturning ? [] : admitWaiting(state, rank, now);
+}
+
+function admitWaiting(state: RunState, rank: number, now: number): RunEffect[] {
 	const next = state.waiting.findIndex((candidate) => candidate.join.rank === rank);
 	const [waiting] = next < 0 ? [] : state.waiting.splice(next, 1);
 	return waiting === undefined ? [] : admit(state, waiting.join, waiting.session, now);
@@ -370,6 +401,33 @@ function nameOf(contribution: Contribution): string {
 	return Operation[contribution.operation]?.toLowerCase() ?? "an unknown operation";
 }
 
-function listOf(ranks: readonly number[]): string {
-	return ranks.length <= 10 ? ranks.join(", ") : `${ranks.slice(0, 10).join(", ")} and ${ranks.length - 10} more`;
+/** The ranks that are not there, the first ten of them by number. */
+function absentRanks(state: RunState): string {
+	const count = state.worldSize - state.members.size;
+	const first: number[] = [];
+	for (let rank = 0; first.length < Math.min(count, 10); rank++) {
+		if (!state.members.has(rank)) {
+			first.push(rank);
+		}
+	}
+	return count <= 10 ? first.join(", ") : `${first.join(", ")} and ${count - 10} more`;
+}
+
+/** Says what does not fit where workers of one node disagree on who is there. */
+function nodeConflict(state: RunState): string | undefined {
+	const nodes = new Map<number, JoinRequest[]>();
+	for (const { join } of state.members.values()) {
+		nodes.set(join.nodeRank, [...(nodes.get(join.nodeRank) ?? []), join]);
+	}
+	for (const [node, joins] of nodes) {
+		const localRanks = new Set(joins.map(({ localRank }) => localRank));
+		const wrong = joins.find(({ localWorldSize }) => localWorldSize !== joins.length);
+		if (wrong !== undefined || localRanks.size !== joins.length) {
+			const ranks = joins.map(
+				({ rank, localRank, localWorldSize }) => `rank ${rank} is ${localRank} of ${localWorldSize}`,
+			);
+			return `the workers of node ${node} do not fit together (${ranks.slice(0, 10).join(", ")}): check LOCAL_RANK, LOCAL_WORLD_SIZE and GROUP_RANK`;
+		}
+	}
+	return undefined;
 }

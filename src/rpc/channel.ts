@@ -62,7 +62,8 @@ const options: ChannelOptions = {
 	"grpc.keepalive_timeout_ms": 10_000,
 	"grpc.initial_reconnect_backoff_ms": 50,
 	"grpc.min_reconnect_backoff_ms": 50,
-	"grpc.max_reconnect_backoff_ms": 1_000,
+	// A worker has a second to come back, so the attempts must not lie far apart.
+	"grpc.max_reconnect_backoff_ms": 200,
 	// An embedded server lives as long as someone is connected, so an idle client stays connected.
 	"grpc.client_idle_timeout_ms": 2_147_483_647,
 	// Channels to one address would otherwise share a connection, and one's close would not end it.

@@ -102,7 +102,7 @@ async function processAll<T, B>(
 		await processor.onFinish?.(results);
 		await part.closeModels();
 		await committer.commitFinish();
-		await finishBarrier(run.rendezvous, part.step, groups);
+		await finishBarrier(run.rendezvous, groups);
 		await sweepRun(run, trialDirectory);
 		return "completed";
 	} finally {
@@ -128,16 +128,16 @@ async function processSteps<T, B>(
 			signal.throwIfAborted();
 			// In the last step there may be no batch left for this worker, which commits with the others all the same.
 			if (loaded) {
-				const { batch, indices, ranges } = loaded;
+				const { batch, indices, range } = loaded;
 				const batchIdx = part.step++;
 				part.reducers.beginBatch(indices[0] ?? 0);
 				await processor.processBatch(batch, batchIdx, { indices, signal });
-				committer.add(ranges);
+				committer.add(range);
 			}
 			const isLast = step === shard.stepCount;
 			if (isLast || step % checkpointInterval === 0) {
-				await committer.commit();
-				if (await stepBarrier(rendezvous, part.step, isLast)) {
+				await committer.commit(isLast);
+				if (await stepBarrier(rendezvous, isLast)) {
 					return true;
 				}
 			}

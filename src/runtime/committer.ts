@@ -14,27 +14,34 @@ export class Committer {
 	}
 
 	/** Adds the records of a batch to what the next commit covers. */
-	add(ranges: readonly RecordSpan[]): void {
-		this.#done.push(...ranges);
+	add(range: RecordSpan): void {
+		this.#done.push(range);
 	}
 
-	/** Lets the processor write what it holds, and commits all since the last commit. */
-	async commit(): Promise<void> {
+	/**
+	 * Lets the processor write what it holds, and commits all since the last commit. After the last one the
+	 * reducers take no values any more.
+	 */
+	async commit(isLast: boolean): Promise<void> {
 		await this.#processor.onCheckpointStart?.();
-		await this.#send(false);
+		await this.#send(false, isLast);
 	}
 
 	/** Commits what onFinish has reported and written. */
 	commitFinish(): Promise<void> {
-		return this.#send(true);
+		return this.#send(true, true);
 	}
 
-	async #send(finish: boolean): Promise<void> {
+	async #send(finish: boolean, isLast: boolean): Promise<void> {
 		const part = this.#part;
 		// What is reported from here on belongs to the commit after this one.
 		const commitNumber = part.nextCommit++;
 		await part.pending.settle();
 		const outputs = await part.outputs.collect(finish);
+		const partials = finish ? [] : part.reducers.takePartials();
+		if (isLast) {
+			part.reducers.end();
+		}
 		const { connection, member } = part.run;
 		await connection.progress.commit({
 			member,
@@ -43,7 +50,7 @@ export class Committer {
 			step: part.step,
 			ranges: mergeRanges(this.#done).map(({ first, end }) => ({ first: BigInt(first), end: BigInt(end) })),
 			outputs,
-			partials: finish ? [] : part.reducers.takePartials(),
+			partials,
 			finish,
 		});
 		this.#done = [];

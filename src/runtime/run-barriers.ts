@@ -4,20 +4,19 @@ import type { RendezvousMember } from "../rendezvous/client.js";
 const runtime = { caller: CollectiveCaller.RUNTIME };
 
 /** Waits for all workers after a commit. Returns whether the run is now closed because it was preempted. */
-export async function stepBarrier(member: RendezvousMember, step: number, done: boolean): Promise<boolean> {
+export async function stepBarrier(member: RendezvousMember, done: boolean): Promise<boolean> {
 	const scope = CollectiveScope.WORLD;
-	const { preempted } = await member.collective({ ...runtime, scope, operation: CollectiveOperation.STEP, step, done });
+	const { preempted } = await member.collective({ ...runtime, scope, operation: CollectiveOperation.STEP, done });
 	return preempted;
 }
 
 /** Waits for all workers, and for the server to record that all work is done, with the chief's results. */
 export async function finishBarrier(
 	member: RendezvousMember,
-	step: number,
 	results: readonly { group: string; metricsJson: string }[],
 ): Promise<void> {
 	const scope = CollectiveScope.WORLD;
-	await member.collective({ ...runtime, scope, operation: CollectiveOperation.FINISH, step, results });
+	await member.collective({ ...runtime, scope, operation: CollectiveOperation.FINISH, results });
 }
 
 /** Gives every worker the text of the chief; the others' own is ignored. */

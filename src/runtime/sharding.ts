@@ -10,8 +10,8 @@ export interface ShardBatch {
 	readonly step: number;
 	/** The records, ascending. */
 	readonly indices: readonly number[];
-	/** The same records as ranges, ascending; more than one where the batch spans a gap. */
-	readonly ranges: readonly RecordSpan[];
+	/** The same records as a range. */
+	readonly range: RecordSpan;
 }
 
 /** A worker's share of what is left. */
@@ -27,33 +27,34 @@ export interface Shard {
 }
 
 /**
- * Divides what is left among the workers: batch b is the records at b * batchSize, b * batchSize + 1, … of
- * the ranges of `left` put behind each other, and belongs to rank b mod size. The last batch may be
- * smaller. Costs a walk over the ranges, not over the records.
+ * Divides what is left among the workers. Each range of `left` is cut into batches of `batchSize` records, the
+ * last of a range may be smaller, and batch b of them all belongs to rank b mod size. No batch spans a gap, so
+ * batches in the order of their first records are in the order of all their records. Costs a walk over the
+ * ranges, not over the records.
  *
- * `left` is ascending and without overlap; `batchSize` and `size` are positive, `rank` is below `size`.
+ * `left` is ascending and without overlap, and its ranges do not touch; `batchSize` and `size` are positive,
+ * `rank` is below `size`.
  */
 export function shard(options: { left: readonly RecordSpan[]; batchSize: number; rank: number; size: number }): Shard {
 	const { left, batchSize, rank, size } = options;
-	const recordCount = countRecords(left);
-	const batchCount = Math.ceil(recordCount / batchSize);
-	const stepCount = Math.ceil(batchCount / size);
+	const batchesIn = (range: RecordSpan) => Math.ceil(lengthOf(range) / batchSize);
+	const batchCount = left.reduce((sum, range) => sum + batchesIn(range), 0);
 	return {
-		recordCount,
+		recordCount: countRecords(left),
 		batchCount,
-		stepCount,
+		stepCount: Math.ceil(batchCount / size),
 		*batches() {
-			let at = 0;
-			let rangesBefore = 0;
-			for (let batch = rank; batch < batchCount; batch += size) {
-				const begin = batch * batchSize;
-				const end = Math.min(begin + batchSize, recordCount);
-				while (at < left.length && rangesBefore + lengthOf(left[at]) <= begin) {
-					rangesBefore += lengthOf(left[at]);
-					at++;
+			let batch = rank;
+			let batchesBefore = 0;
+			for (const range of left) {
+				const batchesUpTo = batchesBefore + batchesIn(range);
+				for (; batch < batchesUpTo; batch += size) {
+					const first = range.first + (batch - batchesBefore) * batchSize;
+					const end = Math.min(first + batchSize, range.end);
+					const indices = Array.from({ length: end - first }, (_, i) => first + i);
+					yield { step: (batch - rank) / size, indices, range: { first, end } };
 				}
-				const ranges = slice(left, at, begin - rangesBefore, end - begin);
-				yield { step: (batch - rank) / size, indices: indicesOf(ranges), ranges };
+				batchesBefore = batchesUpTo;
 			}
 		},
 	};
@@ -76,27 +77,6 @@ export function countRecords(ranges: readonly RecordSpan[]): number {
 	return ranges.reduce((sum, range) => sum + lengthOf(range), 0);
 }
 
-/** `count` records, from `offset` records into range `at` on. */
-function slice(left: readonly RecordSpan[], at: number, offset: number, count: number): RecordSpan[] {
-	const ranges: RecordSpan[] = [];
-	let skip = offset;
-	let wanted = count;
-	for (let i = at; wanted > 0; i++) {
-		const range = left[i];
-		if (range === undefined) break;
-		const first = range.first + skip;
-		const end = Math.min(first + wanted, range.end);
-		if (end > first) ranges.push({ first, end });
-		wanted -= Math.max(0, end - first);
-		skip = 0;
-	}
-	return mergeRanges(ranges);
-}
-
-function indicesOf(ranges: readonly RecordSpan[]): number[] {
-	return ranges.flatMap(({ first, end }) => Array.from({ length: end - first }, (_, i) => first + i));
-}
-
-function lengthOf(range: RecordSpan | undefined): number {
-	return range === undefined ? 0 : range.end - range.first;
+function lengthOf(range: RecordSpan): number {
+	return range.end - range.first;
 }

@@ -10,16 +10,20 @@ export async function sweepRun({ connection, member }: JoinedRun, trialDirectory
 	if (member.rank !== 0 || member.trialRunId === 1) {
 		return;
 	}
-	const committed: string[] = [];
-	let pageToken = "";
-	do {
-		const page = await connection.trials.listTrialOutputs({ trialId: member.trialId, pageSize: 1000, pageToken });
-		committed.push(...page.outputs.flatMap(({ file }) => (file === undefined ? [] : [file.path])));
-		pageToken = page.nextPageToken;
-	} while (pageToken !== "");
 	try {
+		const committed: string[] = [];
+		let pageToken = "";
+		do {
+			const page = { trialId: member.trialId, pageSize: 1000, pageToken };
+			const { outputs, nextPageToken } = await connection.trials.listTrialOutputs(page, { retryMs: sweepMs });
+			committed.push(...outputs.flatMap(({ file }) => (file === undefined ? [] : [file.path])));
+			pageToken = nextPageToken;
+		} while (pageToken !== "");
 		await sweepOutputs(trialDirectory, committed, member.trialRunId);
 	} catch (error) {
 		console.warn(`millrace: uncommitted files of older runs in ${trialDirectory} stay: ${messageOf(error)}`);
 	}
 }
+
+/** How long the sweep waits for a server that is away: it is not worth more. */
+const sweepMs = 5_000;

@@ -63,7 +63,7 @@ describe("RendezvousService: joining", { timeout: 120_000 }, () => {
 		const server = await startTestServer();
 		const trialId = await startTrial(server);
 		const join = (rank: number, nodeRank: number, localRank: number) =>
-			memberAs(server.address, { trialId, rank, worldSize: 3, nodeRank, localRank, localWorldSize: 2 });
+			memberAs(server.address, { trialId, rank, worldSize: 3, nodeRank, localRank, localWorldSize: 2 - nodeRank });
 		const others = [join(2, 1, 0), join(0, 0, 0)];
 		const settled = others.map(watch);
 		await waitUntil("two to be there", async () => {
@@ -111,7 +111,7 @@ describe("RendezvousService: joining", { timeout: 120_000 }, () => {
 		["no workers", { worldSize: 0 }, "invalid_argument", /world_size is 0/],
 		["a local rank beyond its node", { localRank: 1 }, "invalid_argument", /local_rank is 1/],
 		["a node larger than the world", { localWorldSize: 2 }, "invalid_argument", /local_world_size is 2/],
-		["no uuid", { memberUuid: "" }, "invalid_argument", /member_uuid is empty/],
+		["no uuid", { memberUuid: "" }, "invalid_argument", /member_uuid is ""; it must be a UUID/],
 		["a negative timeout", { joinTimeoutMs: -5 }, "invalid_argument", /join_timeout_ms is -5/],
 		["no trial", { trialId: 0 }, "invalid_argument", /trial_id is 0/],
 		["a trial that does not exist", { trialId: 77 }, "not_found", /trial 77 not found/],

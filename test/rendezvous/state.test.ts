@@ -16,6 +16,7 @@ import {
 	type RunState,
 	rankWaitMs,
 	reconnectGraceMs,
+	returnMs,
 	transition,
 } from "../../src/rendezvous/state.js";
 
@@ -24,7 +25,8 @@ const runtime = { caller: CollectiveCaller.RUNTIME, scope: CollectiveScope.WORLD
 
 function joinOf(rank: number, uuid = `member-${rank}`, worldSize = 2) {
 	const host = `host-${rank}`;
-	return create(JoinRequestSchema, { trialId: 1, rank, worldSize, localWorldSize: worldSize, memberUuid: uuid, host });
+	const local = { localRank: rank, localWorldSize: worldSize };
+	return create(JoinRequestSchema, { trialId: 1, rank, worldSize, ...local, memberUuid: uuid, host });
 }
 
 function contribution(operation: CollectiveOperation, number = 1, channel = user, done = false) {
@@ -35,7 +37,11 @@ function contribution(operation: CollectiveOperation, number = 1, channel = user
 function runningState(size = 2): RunState {
 	const state = createRunState(size);
 	for (let rank = 0; rank < size; rank++) {
-		transition(state, { kind: "join", join: joinOf(rank, `member-${rank}`, size), session: 10 + rank }, 0);
+		transition(
+			state,
+			{ kind: "join", join: joinOf(rank, `member-${rank}`, size), session: 10 + rank, isMember: false },
+			0,
+		);
 	}
 	transition(state, { kind: "recorded" }, 0);
 	return state;
@@ -51,8 +57,10 @@ const kinds = (effects: RunEffect[]) => effects.map(({ kind }) => kind);
 describe("transition", () => {
 	it("starts the run when all ranks are there", () => {
 		const state = createRunState(2);
-		assert.deepEqual(kinds(transition(state, { kind: "join", join: joinOf(1), session: 1 }, 0)), ["admit"]);
-		const effects = transition(state, { kind: "join", join: joinOf(0), session: 2 }, 0);
+		assert.deepEqual(kinds(transition(state, { kind: "join", join: joinOf(1), session: 1, isMember: false }, 0)), [
+			"admit",
+		]);
+		const effects = transition(state, { kind: "join", join: joinOf(0), session: 2, isMember: false }, 0);
 		assert.deepEqual(kinds(effects), ["admit", "record-start"]);
 		assert.deepEqual(kinds(transition(state, { kind: "recorded" }, 0)), ["started", "started"]);
 	});
@@ -61,7 +69,7 @@ describe("transition", () => {
 		const state = createRunState(4);
 		const join = joinOf(2, "m", 4);
 		join.joinTimeoutMs = 500;
-		transition(state, { kind: "join", join, session: 1 }, 100);
+		transition(state, { kind: "join", join, session: 1, isMember: false }, 100);
 		assert.equal(nextDeadline(state), 600);
 		assert.deepEqual(transition(state, { kind: "tick" }, 599), []);
 		const [effect] = transition(state, { kind: "tick" }, 600);
@@ -74,13 +82,14 @@ describe("transition", () => {
 
 	it("frees the rank of a member that goes while the run is forming, after its grace", () => {
 		const state = createRunState(2);
-		transition(state, { kind: "join", join: joinOf(0), session: 1 }, 0);
+		transition(state, { kind: "join", join: joinOf(0), session: 1, isMember: false }, 0);
 		transition(state, { kind: "disconnect", session: 1 }, 10);
 		assert.equal(nextDeadline(state), 10 + reconnectGraceMs);
 		assert.deepEqual(kinds(transition(state, { kind: "tick" }, 10 + reconnectGraceMs)), ["remove-member"]);
-		assert.deepEqual(kinds(transition(state, { kind: "join", join: joinOf(0, "other"), session: 2 }, 2_000)), [
-			"admit",
-		]);
+		assert.deepEqual(
+			kinds(transition(state, { kind: "join", join: joinOf(0, "other"), session: 2, isMember: false }, 2_000)),
+			["admit"],
+		);
 	});
 
 	it("lets a member whose connection broke come back within its grace, and answers it again", () => {
@@ -92,7 +101,7 @@ describe("transition", () => {
 			answers.map((effect) => effect.kind === "answer" && effect.rank),
 			[1],
 		);
-		const back = transition(state, { kind: "join", join: joinOf(0), session: 20 }, 900);
+		const back = transition(state, { kind: "join", join: joinOf(0), session: 20, isMember: false }, 900);
 		assert.deepEqual(kinds(back), ["welcome-back", "started"]);
 		const given = contribution(Operation.ALLGATHER);
 		const again = transition(state, { kind: "contribute", rank: 0, session: 20, contribution: given }, 900);
@@ -119,15 +128,18 @@ describe("transition", () => {
 
 	it("ignores the end of a stream that its member has already replaced", () => {
 		const state = runningState();
-		transition(state, { kind: "join", join: joinOf(0), session: 20 }, 0);
+		transition(state, { kind: "join", join: joinOf(0), session: 20, isMember: false }, 0);
 		transition(state, { kind: "disconnect", session: 10 }, 0);
 		assert.equal(nextDeadline(state), undefined);
 	});
 
 	it("lets a second process for a rank wait for the first to go", () => {
 		const state = createRunState(2);
-		transition(state, { kind: "join", join: joinOf(0), session: 1 }, 0);
-		assert.deepEqual(transition(state, { kind: "join", join: joinOf(0, "second"), session: 2 }, 0), []);
+		transition(state, { kind: "join", join: joinOf(0), session: 1, isMember: false }, 0);
+		assert.deepEqual(
+			transition(state, { kind: "join", join: joinOf(0, "second"), session: 2, isMember: false }, 0),
+			[],
+		);
 		transition(state, { kind: "disconnect", session: 1 }, 10);
 		const effects = transition(state, { kind: "tick" }, 10 + reconnectGraceMs);
 		assert.deepEqual(kinds(effects), ["remove-member", "admit"]);
@@ -135,7 +147,7 @@ describe("transition", () => {
 
 	it("refuses the second process when the first stays", () => {
 		const state = runningState();
-		transition(state, { kind: "join", join: joinOf(0, "second"), session: 2 }, 0);
+		transition(state, { kind: "join", join: joinOf(0, "second"), session: 2, isMember: false }, 0);
 		const [effect] = transition(state, { kind: "tick" }, rankWaitMs);
 		assert.match(effect?.kind === "refuse" ? effect.reason : "", /rank 0 is taken by process/);
 	});
@@ -153,8 +165,9 @@ describe("transition", () => {
 	it("keeps the channels of the nodes apart", () => {
 		const state = createRunState(4);
 		for (let rank = 0; rank < 4; rank++) {
-			const join = create(JoinRequestSchema, { rank, worldSize: 4, localWorldSize: 2, nodeRank: Math.floor(rank / 2) });
-			transition(state, { kind: "join", join, session: 10 + rank }, 0);
+			const nodeRank = Math.floor(rank / 2);
+			const join = create(JoinRequestSchema, { rank, worldSize: 4, localRank: rank % 2, localWorldSize: 2, nodeRank });
+			transition(state, { kind: "join", join, session: 10 + rank, isMember: false }, 0);
 		}
 		transition(state, { kind: "recorded" }, 0);
 		const node = { caller: CollectiveCaller.USER, scope: CollectiveScope.NODE };
@@ -222,5 +235,48 @@ describe("transition", () => {
 		give(state, 1, Operation.GATHER);
 		const [effect] = give(state, 0, Operation.GATHER, 3);
 		assert.match(effect?.kind === "fail" ? effect.reason : "", /rank 0 is at operation 3/);
+	});
+
+	it("refuses to start workers of one node that disagree on who is there", () => {
+		const state = createRunState(2);
+		transition(state, { kind: "join", join: joinOf(0), session: 1, isMember: false }, 0);
+		const other = create(JoinRequestSchema, { ...joinOf(1), localRank: 0 });
+		const effects = transition(state, { kind: "join", join: other, session: 2, isMember: false }, 0);
+		const last = effects.at(-1);
+		assert.match(last?.kind === "fail" ? last.reason : "", /workers of node 0 do not fit.*LOCAL_RANK/);
+	});
+
+	it("waits for the members of a run that had started, and lets nobody take their place", () => {
+		const state = createRunState(2, 100);
+		const stranger = joinOf(0, "stranger");
+		assert.deepEqual(transition(state, { kind: "join", join: stranger, session: 1, isMember: false }, 100), []);
+		const back = transition(state, { kind: "join", join: joinOf(1), session: 2, isMember: true }, 200);
+		assert.deepEqual(kinds(back), ["admit"]);
+		const [effect] = transition(state, { kind: "tick" }, 100 + returnMs);
+		assert.match(effect?.kind === "fail" ? effect.reason : "", /rank 0 did not come back/);
+		assert.equal(state.phase, "ended");
+	});
+
+	it("lets whoever comes after all have left wait as long as the first", () => {
+		const state = createRunState(2);
+		transition(state, { kind: "join", join: joinOf(0), session: 1, isMember: false }, 0);
+		transition(state, { kind: "leave", session: 1, reason: "" }, 1_000);
+		assert.equal(nextDeadline(state), undefined);
+		transition(state, { kind: "join", join: joinOf(1), session: 2, isMember: false }, 200_000);
+		assert.equal(nextDeadline(state), 500_000);
+	});
+
+	it("answers again only a rank that took part", () => {
+		const state = createRunState(2);
+		for (const rank of [0, 1]) {
+			const local = { nodeRank: rank, localRank: 0, localWorldSize: 1 };
+			const join = create(JoinRequestSchema, { ...joinOf(rank), ...local });
+			transition(state, { kind: "join", join, session: 10 + rank, isMember: false }, 0);
+		}
+		transition(state, { kind: "recorded" }, 0);
+		const node = { caller: CollectiveCaller.USER, scope: CollectiveScope.NODE };
+		assert.deepEqual(kinds(give(state, 0, Operation.ALLGATHER, 1, node)), ["answer"]);
+		const [answer] = give(state, 1, Operation.ALLGATHER, 1, node);
+		assert.deepEqual(answer?.kind === "answer" && [...answer.answer.contributions.keys()], [1]);
 	});
 });

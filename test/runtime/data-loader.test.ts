@@ -53,8 +53,8 @@ describe("loadBatches", { timeout: 30_000 }, () => {
 		const seen = [];
 		for await (const loaded of loadBatches(toDataset(["a", "b", "c"]), batchesOf(3, 2))) seen.push(loaded);
 		assert.deepEqual(seen, [
-			{ step: 0, indices: [0, 1], ranges: [{ first: 0, end: 2 }], batch: ["a", "b"] },
-			{ step: 1, indices: [2], ranges: [{ first: 2, end: 3 }], batch: ["c"] },
+			{ step: 0, indices: [0, 1], range: { first: 0, end: 2 }, batch: ["a", "b"] },
+			{ step: 1, indices: [2], range: { first: 2, end: 3 }, batch: ["c"] },
 		]);
 	});
 

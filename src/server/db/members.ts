@@ -93,6 +93,13 @@ export async function assertMember(db: Reader, member: Member): Promise<TrialRun
 	if (!isOpen(run)) {
 		throw new MillraceError("failed_precondition", closedRunText(member.trialId, run));
 	}
+	if (run.state === "FORMING") {
+		// Until all are there, another process may still take this worker's place.
+		throw new MillraceError(
+			"failed_precondition",
+			`run ${run.trial_run_id} of trial ${member.trialId} has not started; wait until all its workers have joined`,
+		);
+	}
 	const row = await db.get<{ gone_time: number | null }>(
 		"SELECT gone_time FROM members WHERE trial_id = ? AND trial_run_id = ? AND rank = ? AND member_uuid = ?",
 		member.trialId,

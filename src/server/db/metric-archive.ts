@@ -9,11 +9,10 @@ import {
 import type { Transaction } from "./database.js";
 
 /**
- * Archives the reports of batch processing that no commit of their run confirmed. It is called at the
- * start of every run, so that only the run before it can have any. A finish commit confirms nothing where
- * the run was not completed.
+ * Archives the reports of batch processing that no commit of their run confirmed, after the run was closed. A
+ * finish commit confirms nothing where the run was not completed.
  */
-export async function archiveUnconfirmed(tx: Transaction, trialId: number, lastRunId: number): Promise<void> {
+export async function archiveUnconfirmed(tx: Transaction, trialId: number, trialRunId: number): Promise<void> {
 	const archived = await tx.run(
 		`UPDATE metric_reports AS report SET archived = 1
 		WHERE trial_id = ? AND trial_run_id = ? AND archived = 0 AND origin = 1 AND NOT EXISTS (
@@ -23,7 +22,7 @@ export async function archiveUnconfirmed(tx: Transaction, trialId: number, lastR
 			AND commits.commit_number = report.commit_number AND (commits.finish = 0 OR run.state = 'COMPLETED')
 		)`,
 		trialId,
-		lastRunId,
+		trialRunId,
 	);
 	if (archived > 0) {
 		await recomputeSummary(tx, trialId);

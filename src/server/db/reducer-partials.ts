@@ -7,7 +7,10 @@ import type { Database, Transaction } from "./database.js";
 const pageSize = 500;
 const pageBytes = 4 * 1024 * 1024;
 
-/** Records what a worker's reducers gathered: the value of a MetricReducer replaces its part's last one. */
+/**
+ * Records what a worker's reducers gathered: the value of a MetricReducer replaces its part's last one, values of
+ * a function reducer are added to those of the same batch.
+ */
 export async function recordPartials(
 	tx: Transaction,
 	member: Member,
@@ -28,7 +31,11 @@ export async function recordPartials(
 		await tx.run(
 			`INSERT INTO reducer_partials (trial_id, reducer, first_record, trial_run_id, rank, part, value)
 			SELECT ?, value ->> 0, value ->> 1, ?, ?, ?, value ->> 2 FROM json_each(?) WHERE true
-			ON CONFLICT DO UPDATE SET value = excluded.value`,
+			ON CONFLICT DO UPDATE SET value = CASE
+				WHEN excluded.first_record < 0 OR json(value) = '[]' THEN excluded.value
+				WHEN json(excluded.value) = '[]' THEN value
+				ELSE substr(json(value), 1, length(json(value)) - 1) || ',' || substr(json(excluded.value), 2)
+			END`,
 			member.trialId,
 			member.trialRunId,
 			member.rank,

@@ -82,6 +82,11 @@ async function openRun(tx: Transaction, join: JoinRequest): Promise<OpenedRun> {
 			);
 		}
 	}
+	if (open?.state === "RUNNING") {
+		// Whether its members are there, or went while the server was away, only the rendezvous can tell.
+		const isMember = last?.trial_run_id === open.trial_run_id;
+		return { open: true, trialRunId: open.trial_run_id, worldSize: open.world_size, isRunning: true, isMember };
+	}
 	if (open !== undefined && open.world_size !== join.worldSize) {
 		if (!(await isAbandoned(tx, open, join))) {
 			throw new MillraceError("failed_precondition", otherWorldText(open, join));
@@ -90,12 +95,14 @@ async function openRun(tx: Transaction, join: JoinRequest): Promise<OpenedRun> {
 		const reason = "its workers went, or never came, and others came with another world size";
 		await closeRun(tx, trial.id, open.trial_run_id, TrialRunState.FAILED, reason);
 	} else if (open !== undefined) {
-		return { open: true, trialRunId: open.trial_run_id, worldSize: open.world_size };
+		return { open: true, trialRunId: open.trial_run_id, worldSize: open.world_size, ...forming };
 	}
 	const next = { worldSize: join.worldSize, ownerHost: join.host };
 	const started = await startRun(tx, await getTrialRow(tx, trial.id), next);
-	return { open: true, trialRunId: started.trial_run_id, worldSize: started.world_size };
+	return { open: true, trialRunId: started.trial_run_id, worldSize: started.world_size, ...forming };
 }
+
+const forming = { isRunning: false, isMember: false };
 
 /** Tells whether nobody is left of a forming run, so that workers of another world size may have the trial. */
 async function isAbandoned(tx: Transaction, run: TrialRunRow, join: JoinRequest): Promise<boolean> {

@@ -55,8 +55,7 @@ export async function findOpenRun(db: Reader, trialId: number): Promise<TrialRun
 }
 
 /**
- * Starts the next run of a trial. What older runs left unconfirmed goes out of sight: metric reports are
- * archived, outputs of a finish that never was are forgotten.
+ * Starts the next run of a trial.
  *
  * A trial that is ERROR is ACTIVE again.
  *
@@ -79,8 +78,6 @@ export async function startRun(
 		await setTrialState(tx, trial.id, "ACTIVE");
 	}
 	const trialRunId = trial.trial_run_id + 1;
-	await archiveUnconfirmed(tx, trial.id, trial.trial_run_id);
-	await dropUnfinishedOutputs(tx, trial.id);
 	await compactDoneRanges(tx, trial.id, trial.trial_run_id);
 	await tx.run("UPDATE trials SET trial_run_id = ? WHERE id = ?", trialRunId, trial.id);
 	const run = await tx.get<TrialRunRow>(
@@ -113,7 +110,8 @@ export function assertStartable(trial: Pick<TrialRow, "id" | "state">): void {
 }
 
 /**
- * Closes a run with a verdict, and lets the trial's state follow. A run that has a verdict keeps it.
+ * Closes a run with a verdict, and lets the trial's state follow. A run that has a verdict keeps it. What it left
+ * unconfirmed goes out of sight: metric reports are archived, outputs of a finish that never was are forgotten.
  *
  * Throws `not_found` if there is no such run.
  */
@@ -137,6 +135,9 @@ export async function closeRun(
 		trialId,
 		trialRunId,
 	);
+	// No commit can come any more.
+	await archiveUnconfirmed(tx, trialId, trialRunId);
+	await dropUnfinishedOutputs(tx, trialId);
 	switch (state) {
 		case TrialRunState.COMPLETED:
 			await setTrialState(tx, trialId, "COMPLETED");

@@ -73,7 +73,10 @@ describe("openRun", { timeout: 30_000 }, () => {
 	it("starts the next run where none is open, and returns the open one to the others", async () => {
 		const { ledger, trialId } = await open();
 		const opened = await Promise.all([0, 1, 2].map((rank) => ledger.openRun(joinOf(trialId, { rank, worldSize: 3 }))));
-		assert.deepEqual(opened, Array(3).fill({ open: true, trialRunId: 1, worldSize: 3 }));
+		assert.deepEqual(
+			opened,
+			Array(3).fill({ open: true, trialRunId: 1, worldSize: 3, isRunning: false, isMember: false }),
+		);
 		await ledger.closeRun(trialId, 1, TrialRunState.FAILED, "lost");
 		await assert.rejects(ledger.openRun(joinOf(99)), refused(/trial 99 not found/, "not_found"));
 	});
@@ -107,7 +110,8 @@ describe("openRun", { timeout: 30_000 }, () => {
 		await leave(1);
 		await assert.rejects(ledger.openRun(joinOf(trialId, { trialRunId: 1 })), refused(/but run 1 .* has 3/));
 		assert.equal((await ledger.openRun(joinOf(trialId, { worldSize: 3 }))).trialRunId, 1);
-		assert.deepEqual(await ledger.openRun(joinOf(trialId)), { open: true, trialRunId: 2, worldSize: 1 });
+		const opened = await ledger.openRun(joinOf(trialId));
+		assert.deepEqual(opened.open && [opened.trialRunId, opened.worldSize], [2, 1]);
 		const closed = toTrialRun(await getRunRow(db, trialId, 1));
 		assert.equal(closed.state, TrialRunState.FAILED);
 		assert.match(closed.reason, /another world size/);
@@ -127,14 +131,14 @@ describe("openRun", { timeout: 30_000 }, () => {
 		assert.deepEqual([trial.state, trial.restarts, trial.endTime], [TrialState.ACTIVE, 1, undefined]);
 	});
 
-	it("never closes a run that has started for workers of another world size", async () => {
+	it("tells of a run that has started whether a worker is one of its members", async () => {
 		const fixture = await open();
 		const { member } = await startRun(fixture);
-		await fixture.ledger.removeMember(member);
-		await assert.rejects(
-			fixture.ledger.openRun(joinOf(fixture.trialId, { worldSize: 2 })),
-			refused(/has 1 worker; start 1 worker,/),
-		);
+		const running = { open: true, trialRunId: 1, worldSize: 1, isRunning: true };
+		const { ledger, trialId } = fixture;
+		assert.deepEqual(await ledger.openRun(joinOf(trialId, { worldSize: 2 })), { ...running, isMember: false });
+		const { memberUuid } = member;
+		assert.deepEqual(await ledger.openRun(joinOf(trialId, { memberUuid })), { ...running, isMember: true });
 	});
 
 	it("refuses a run that is over while another is open, and forms the next one where none is", async () => {

@@ -143,7 +143,8 @@ export type NewMetricReport = Message<"millrace.v1.NewMetricReport"> & {
   batchMetricsJson: string;
 
   /**
-   * The rank of the reporter; unset to speak for the whole trial. A member's own rank counts if it is set.
+   * The rank of the reporter; unset to speak for the whole trial. With a pending_commit, the member's rank
+   * counts instead.
    *
    * @generated from field: optional int32 rank = 7;
    */
@@ -172,8 +173,7 @@ export const NewMetricReportSchema: GenMessage<NewMetricReport> = /*@__PURE__*/
   messageDesc(file_millrace_v1_metric, 1);
 
 /**
- * The commit that will confirm a report. Until then the report is visible, but the start of a later run
- * archives it.
+ * The commit that will confirm a report. Until then the report is visible, but the end of the run archives it.
  *
  * @generated from message millrace.v1.PendingCommit
  */

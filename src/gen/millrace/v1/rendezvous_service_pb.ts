@@ -231,8 +231,8 @@ export const RendezvousService: GenService<{
    * same member_uuid; then it is gone, and with it the run.
    *
    * INVALID_ARGUMENT if rank and sizes do not fit. NOT_FOUND if the trial does not exist.
-   * FAILED_PRECONDITION if the trial is paused or canceled, or the run is closed or has another world
-   * size. ALREADY_EXISTS if another process is the member of this rank. DEADLINE_EXCEEDED if not all
+   * FAILED_PRECONDITION if the trial is paused or canceled, or another run than the named one is open, or it
+   * has another world size. A join that names a closed run forms the next one if none is open. ALREADY_EXISTS if another process is the member of this rank. DEADLINE_EXCEEDED if not all
    * workers joined in time; the message names the absent ranks.
    *
    * @generated from rpc millrace.v1.RendezvousService.Attend

@@ -324,7 +324,8 @@ export enum TrialState {
   CANCELED = 4,
 
   /**
-   * Its runs failed more often than max_restarts.
+   * Its runs failed more often than max_restarts, or no worker ever joined one. Activating it, or joining it
+   * without a run, lets it go on.
    *
    * @generated from enum value: TRIAL_STATE_ERROR = 5;
    */

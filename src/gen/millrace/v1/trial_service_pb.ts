@@ -703,8 +703,7 @@ export const TrialService: GenService<{
     output: typeof ListTrialsResponseSchema;
   },
   /**
-   * Starts the next run of a trial. In the same step, every metric report of older runs that no commit
-   * confirmed is archived.
+   * Starts the next run of a trial.
    *
    * FAILED_PRECONDITION if a run is open, or the trial is completed, canceled or paused.
    *
@@ -729,7 +728,8 @@ export const TrialService: GenService<{
   },
   /**
    * Reports that the processes of a run have ended, and returns what to do next. A run that has a
-   * verdict keeps it; one that is open gets the verdict that the request names.
+   * verdict keeps it; one that is open gets the verdict that the request names. With every verdict, the
+   * run's metric reports that no commit confirmed are archived.
    *
    * @generated from rpc millrace.v1.TrialService.EndTrialRun
    */
