@@ -129,7 +129,8 @@ export type NewMetricReport = Message<"millrace.v1.NewMetricReport"> & {
   stepsCompleted?: number | undefined;
 
   /**
-   * The metrics, as the text of a JSON object. Required.
+   * The metrics, as the text of a JSON object, at most 200 levels deep, without numbers beyond a double's
+   * range. Required.
    *
    * @generated from field: string metrics_json = 5;
    */
@@ -151,7 +152,7 @@ export type NewMetricReport = Message<"millrace.v1.NewMetricReport"> & {
   rank?: number | undefined;
 
   /**
-   * When it was measured; unset for the time of arrival.
+   * When it was measured, in the years 1 to 9999; unset for the time of arrival.
    *
    * @generated from field: google.protobuf.Timestamp report_time = 8;
    */

@@ -131,7 +131,7 @@ export type CommitRequest = Message<"millrace.v1.CommitRequest"> & {
   commitNumber: number;
 
   /**
-   * How many steps the worker has completed, base_step included.
+   * How many steps the worker has completed, base_step included; at most one for each record of the goal.
    *
    * @generated from field: int32 step = 4;
    */

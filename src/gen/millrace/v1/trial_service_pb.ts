@@ -316,7 +316,8 @@ export type EndTrialRunRequest = Message<"millrace.v1.EndTrialRunRequest"> & {
   trialRunId: number;
 
   /**
-   * The verdict for a run that has none: COMPLETED (only for a run without members), FAILED or KILLED.
+   * The verdict for a run that has none: COMPLETED (only for a run without members, and of a trial that has
+   * no records left to do), FAILED or KILLED.
    * Required.
    *
    * @generated from field: millrace.v1.TrialRunState state = 3;
