@@ -99,6 +99,12 @@ class TrialOwner {
 					return exitCode;
 				}
 				await this.#wait(answer, restart);
+				// Meanwhile somebody may have paused or killed the trial.
+				const later = this.#interruptedBy === undefined ? await this.#endRun(run, end) : undefined;
+				const laterCode = later && this.#judge(later, end, startMs);
+				if (laterCode !== undefined) {
+					return laterCode;
+				}
 			}
 			await this.#pauseTrial(trial.id);
 			this.#sayHowToGoOn(trial.id);

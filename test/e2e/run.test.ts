@@ -116,6 +116,16 @@ describe("millrace run", { timeout: 240_000 }, () => {
 		assert.equal((await newestTrial()).state, "COMPLETED");
 	});
 
+	it("starts no other run when the trial is paused before it", async () => {
+		const place = { call: "setup", count: 1, rank: 0 };
+		const run = startRun({ records: 4, fail: { ...place, run: 1 }, kill: { ...place, run: 2 } });
+		await run.writes("starting run 3 in 1 s");
+		await (await newestTrial()).pause();
+		const { code, stderr } = await run.ended;
+		assert.equal(code, 75, stderr);
+		assert.equal((await newestTrial()).trialRunId, 2);
+	});
+
 	it("takes all its processes along when it is killed itself", async () => {
 		const hold = { call: "processBatch", count: 1, rank: 0, run: 1, file: join(tempDir(), "never") };
 		const run = startRun({ records: 60, batchSize: 2, hold });

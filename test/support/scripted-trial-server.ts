@@ -67,7 +67,7 @@ export async function startScriptedTrialServer(verdicts: readonly Verdict[]): Pr
 				return { trialRun: { trialId: 3, trialRunId: starts.length, worldSize: request.worldSize } };
 			},
 			endTrialRun: async (request) => {
-				const verdict = verdicts[ends.length];
+				const verdict = verdicts[request.trialRunId - 1];
 				if (verdict === undefined) {
 					throw new MillraceError("internal", "no verdict is left");
 				}
