@@ -7,7 +7,7 @@ import { type BatchProcessOptions, type BatchProcessSettings, checkOptions } fro
 import type { BatchProcessor } from "./batch-processor.js";
 import { beginWork, type Work } from "./begin-work.js";
 import { Committer } from "./committer.js";
-import { loadBatches } from "./data-loader.js";
+import { type DataLoaderOptions, loadBatches } from "./data-loader.js";
 import { type Dataset, toDataset } from "./dataset.js";
 import { type JoinedRun, joinRun } from "./join-run.js";
 import { type DatasetSource, openDataset } from "./open-dataset.js";
@@ -29,6 +29,15 @@ export interface BatchProcessOutcome {
 	readonly trialRunId: number;
 }
 
+/** The options, which must have a `collate` where the processor's batches are no arrays of records. */
+type OptionsFor<T, B> = T[] extends B
+	? [options?: BatchProcessOptions<T, B>]
+	: [
+			options: BatchProcessOptions<T, B> & {
+				readonly dataLoader: { readonly collate: NonNullable<DataLoaderOptions<T, B>["collate"]> };
+			},
+		];
+
 /**
  * Runs a processor over a whole data set, in batches, together with the other workers of the run. Every
  * record is processed and counted exactly once in what is committed, whatever dies on the way; a later run
@@ -44,7 +53,7 @@ export interface BatchProcessOutcome {
 export async function batchProcess<T, B = T[]>(
 	Processor: BatchProcessorClass<B>,
 	source: DatasetSource<T>,
-	options: BatchProcessOptions<T, B> = {},
+	...[options = {} as BatchProcessOptions<T, B>]: OptionsFor<T, B>
 ): Promise<BatchProcessOutcome> {
 	const settings = checkOptions(options);
 	assertProcessor(Processor);

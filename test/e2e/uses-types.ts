@@ -106,6 +106,15 @@ const outcome: BatchProcessOutcome = await batchProcess(Doubler, new Numbers(), 
 });
 await batchProcess(Doubler, async () => new Numbers(), { dataLoader: { collate: (items) => [...items] } });
 
+class Joined extends BatchProcessor<string> {
+	override processBatch(batch: string): void {
+		batch.toUpperCase();
+	}
+}
+await batchProcess(Joined, [1, 2], { dataLoader: { collate: (items) => items.join() } });
+// @ts-expect-error: without a collate the batches are arrays of records.
+await batchProcess(Joined, [1, 2]);
+
 // @ts-expect-error: the batch size is a number.
 await batchProcess(Doubler, new Numbers(), { batchSize: "2" });
 // @ts-expect-error: what a checkpoint says of itself cannot be changed here.
