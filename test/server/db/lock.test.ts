@@ -77,14 +77,14 @@ describe("lockDirectory", { timeout: 30_000 }, () => {
 		chmodSync(join(directory, "lock.db"), 0o444);
 		chmodSync(directory, 0o777);
 		const script = `import { lockDirectory } from ${JSON.stringify(import.meta.resolve("../../../src/server/db/lock.ts"))};
+			// Root may write everything. Another user may not even read this repository, so all is loaded before.
+			await import("sqlite3");
+			if (process.getuid() === 0) {
+				process.seteuid(65_534);
+			}
 			await lockDirectory(${JSON.stringify(directory)}).catch((error) => console.log(error.code, error.message));`;
 		const [node, ...args] = nodeWithTsx;
-		// Root may write everything.
-		const user = process.getuid?.() === 0 ? { uid: 65_534 } : {};
-		const { stdout } = spawnSync(node, [...args, "--input-type=module", "--eval", script], {
-			...user,
-			encoding: "utf8",
-		});
+		const { stdout } = spawnSync(node, [...args, "--input-type=module", "--eval", script], { encoding: "utf8" });
 		assert.match(stdout, /^failed_precondition the data directory .* cannot be made or written: .*lock\.db/);
 	});
 });
