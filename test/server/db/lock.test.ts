@@ -3,6 +3,7 @@ import { spawnSync } from "node:child_process";
 import { chmodSync, mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { after, describe, it } from "node:test";
+import { fileURLToPath } from "node:url";
 import { removeServerAddress, type ServerAddress, writeServerAddress } from "../../../src/data-directory.js";
 import { isMillraceError } from "../../../src/errors.js";
 import { lockDirectory } from "../../../src/server/db/lock.js";
@@ -71,20 +72,25 @@ describe("lockDirectory", { timeout: 30_000 }, () => {
 		}
 	});
 
-	it("throws failed_precondition for files that it may not write", { skip: process.platform === "win32" }, () => {
+	it("throws failed_precondition for files that it may not write", (t) => {
+		// Root may write everything, so another user has to try, who must be able to read this repository.
+		const user = process.getuid?.() === 0 ? { uid: 65_534 } : {};
+		const [node, ...args] = nodeWithTsx;
+		const read = `require("node:fs").accessSync(${JSON.stringify(fileURLToPath(import.meta.url))})`;
+		if (process.platform === "win32" || spawnSync(node, ["--eval", read], { ...user, cwd: "/" }).status !== 0) {
+			t.skip("no user without root's rights can read this repository");
+			return;
+		}
 		const directory = tempDir();
 		writeFileSync(join(directory, "lock.db"), "");
 		chmodSync(join(directory, "lock.db"), 0o444);
 		chmodSync(directory, 0o777);
 		const script = `import { lockDirectory } from ${JSON.stringify(import.meta.resolve("../../../src/server/db/lock.ts"))};
-			// Root may write everything. Another user may not even read this repository, so all is loaded before.
-			await import("sqlite3");
-			if (process.getuid() === 0) {
-				process.seteuid(65_534);
-			}
 			await lockDirectory(${JSON.stringify(directory)}).catch((error) => console.log(error.code, error.message));`;
-		const [node, ...args] = nodeWithTsx;
-		const { stdout } = spawnSync(node, [...args, "--input-type=module", "--eval", script], { encoding: "utf8" });
+		const { stdout } = spawnSync(node, [...args, "--input-type=module", "--eval", script], {
+			...user,
+			encoding: "utf8",
+		});
 		assert.match(stdout, /^failed_precondition the data directory .* cannot be made or written: .*lock\.db/);
 	});
 });
