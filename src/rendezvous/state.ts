@@ -7,6 +7,7 @@ import {
 	type ReducedMetrics,
 	CollectiveScope as Scope,
 } from "../gen/millrace/v1/rendezvous_pb.js";
+import { absentRanks, nodeConflict } from "./membership.js";
 
 /** How long a member whose connection broke has to come back. */
 export const reconnectGraceMs = 1_000;
@@ -175,7 +176,7 @@ function admit(state: RunState, request: JoinRequest, session: number, now: numb
 	state.joinDeadline ??= now + (request.joinTimeoutMs || defaultJoinTimeoutMs);
 	const effects: RunEffect[] = [{ kind: "admit", session, join: request }];
 	if (state.members.size === state.worldSize) {
-		const conflict = nodeConflict(state);
+		const conflict = nodeConflict([...state.members.values()].map((member) => member.join));
 		if (conflict !== undefined) {
 			return [...effects, ...fail(state, conflict)];
 		}
@@ -313,7 +314,7 @@ function tick(state: RunState, now: number): RunEffect[] {
 	}
 	if (state.phase === "forming" && state.joinDeadline !== undefined && state.joinDeadline <= now) {
 		state.phase = "ended";
-		const workers = `of ${state.worldSize} workers, rank ${absentRanks(state)}`;
+		const workers = `of ${state.worldSize} workers, rank ${absentRanks(state.members, state.worldSize)}`;
 		effects.push(
 			state.isReturning
 				? { kind: "fail", reason: `${workers} did not come back to the server that was started again` }
@@ -399,35 +400,4 @@ function sizeOf(state: RunState, address: CollectiveChannel, member: MemberState
 
 function nameOf(contribution: Contribution): string {
 	return Operation[contribution.operation]?.toLowerCase() ?? "an unknown operation";
-}
-
-/** The ranks that are not there, the first ten of them by number. */
-function absentRanks(state: RunState): string {
-	const count = state.worldSize - state.members.size;
-	const first: number[] = [];
-	for (let rank = 0; first.length < Math.min(count, 10); rank++) {
-		if (!state.members.has(rank)) {
-			first.push(rank);
-		}
-	}
-	return count <= 10 ? first.join(", ") : `${first.join(", ")} and ${count - 10} more`;
-}
-
-/** Says what does not fit where workers of one node disagree on who is there. */
-function nodeConflict(state: RunState): string | undefined {
-	const nodes = new Map<number, JoinRequest[]>();
-	for (const { join } of state.members.values()) {
-		nodes.set(join.nodeRank, [...(nodes.get(join.nodeRank) ?? []), join]);
-	}
-	for (const [node, joins] of nodes) {
-		const localRanks = new Set(joins.map(({ localRank }) => localRank));
-		const wrong = joins.find(({ localWorldSize }) => localWorldSize !== joins.length);
-		if (wrong !== undefined || localRanks.size !== joins.length) {
-			const ranks = joins.map(
-				({ rank, localRank, localWorldSize }) => `rank ${rank} is ${localRank} of ${localWorldSize}`,
-			);
-			return `the workers of node ${node} do not fit together (${ranks.slice(0, 10).join(", ")}): check LOCAL_RANK, LOCAL_WORLD_SIZE and GROUP_RANK`;
-		}
-	}
-	return undefined;
 }
