@@ -56,13 +56,18 @@ interface Open {
 }
 
 /**
- * Joins a trial run, and waits until all its members are there.
+ * Joins a trial run, and waits until all its members are there. `watch` gets the member while it waits.
  *
  * Throws what the service's Attend tells: `failed_precondition`, `already_exists`, `deadline_exceeded` and so
  * on; `aborted` if the run ended while it was forming.
  */
-export async function attend(channel: Channel, join: JoinInit): Promise<Attendance> {
+export async function attend(
+	channel: Channel,
+	join: JoinInit,
+	watch: (member: RendezvousMember) => void = () => {},
+): Promise<Attendance> {
 	const member = new RendezvousMember(channel, join);
+	watch(member);
 	const ended = await member.started;
 	return ended === undefined ? { kind: "member", member } : { kind: "ended", ended };
 }

@@ -122,8 +122,6 @@ export function createRendezvousService(options: { ledger: RunLedger; log: Error
 			case "refuse":
 				run.sessions.get(effect.session)?.end(new MillraceError("already_exists", effect.reason));
 				break;
-			case "join-next":
-				break;
 			case "record-start":
 				remember(run, ledger.startRun(trialId, trialRunId), () => dispatch(run, { kind: "recorded" }));
 				break;

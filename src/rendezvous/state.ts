@@ -83,7 +83,6 @@ export type RunEvent =
 export type RunEffect =
 	| { readonly kind: "admit"; readonly session: number; readonly join: JoinRequest }
 	| { readonly kind: "welcome-back"; readonly session: number }
-	| { readonly kind: "join-next"; readonly session: number }
 	| {
 			readonly kind: "refuse";
 			readonly session: number;
@@ -115,7 +114,7 @@ export function createRunState(worldSize: number, returningSince?: number): RunS
 /** Applies an event to the state, and returns what has to be done. Asks no clock, and does nothing itself. */
 export function transition(state: RunState, event: RunEvent, now: number): RunEffect[] {
 	if (state.phase === "ended") {
-		return event.kind === "join" ? [{ kind: "join-next", session: event.session }] : [];
+		return [];
 	}
 	switch (event.kind) {
 		case "join":

@@ -1,4 +1,4 @@
-import { type Attendance, type JoinInit, RendezvousMember } from "../rendezvous/client.js";
+import { type Attendance, attend, type JoinInit, type RendezvousMember } from "../rendezvous/client.js";
 import type { Channel } from "../rpc/channel.js";
 
 /**
@@ -6,18 +6,19 @@ import type { Channel } from "../rpc/channel.js";
  * for one that was never started does not seem to hang.
  */
 export async function attendRun(channel: Channel, join: JoinInit, noticeMs = 10_000): Promise<Attendance> {
-	const member = new RendezvousMember(channel, join);
+	let member: RendezvousMember | undefined;
 	const notice = setTimeout(() => {
 		const { rank = 0, worldSize = 0, trialId } = join;
-		if (worldSize > 1 && member.trialRunId > 0) {
+		if (worldSize > 1 && member !== undefined && member.trialRunId > 0) {
 			const run = `run ${member.trialRunId} of trial ${trialId}`;
 			console.error(`millrace: rank ${rank} of ${worldSize} has joined ${run} and waits for the others`);
 		}
 	}, noticeMs);
 	notice.unref();
 	try {
-		const ended = await member.started;
-		return ended === undefined ? { kind: "member", member } : { kind: "ended", ended };
+		return await attend(channel, join, (joining) => {
+			member = joining;
+		});
 	} finally {
 		clearTimeout(notice);
 	}
