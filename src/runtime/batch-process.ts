@@ -2,6 +2,7 @@ import { messageOf } from "../errors.js";
 import { exitCodes } from "../exit-codes.js";
 import { watchParentPipe } from "../parent-pipe.js";
 import { MetricReporter } from "../sdk/metric-reporter.js";
+import { atStep } from "../steps.js";
 import { assertProcessor } from "./assert-processor.js";
 import { type BatchProcessOptions, type BatchProcessSettings, checkOptions } from "./batch-process-options.js";
 import type { BatchProcessor } from "./batch-processor.js";
@@ -109,10 +110,13 @@ async function processAll<T, B>(
 
 		const { results, groups } = await reduceAll(part);
 		await processor.onFinish?.(results);
+		atStep("end.on-finish-done");
 		await part.closeModels();
 		await committer.commitFinish();
+		atStep("end.finish-commit-answered");
 		await finishBarrier(run.rendezvous, groups);
 		await sweepRun(run, trialDirectory);
+		atStep("end.swept");
 		return "completed";
 	} finally {
 		await part.closeModels();

@@ -1,3 +1,4 @@
+import { atStep } from "../steps.js";
 import type { BatchProcessor } from "./batch-processor.js";
 import type { Part } from "./part.js";
 import { mergeRanges, type RecordSpan } from "./sharding.js";
@@ -23,7 +24,9 @@ export class Committer {
 	 * reducers take no values any more.
 	 */
 	async commit(isLast: boolean): Promise<void> {
+		atStep("commit.begin");
 		await this.#processor.onCheckpointStart?.();
+		atStep("commit.checkpoint-start-done");
 		await this.#send(false, isLast);
 	}
 
@@ -37,7 +40,9 @@ export class Committer {
 		// What is reported from here on belongs to the commit after this one.
 		const commitNumber = part.nextCommit++;
 		await part.pending.settle();
+		atStep("commit.reports-settled");
 		const outputs = await part.outputs.collect(finish);
+		atStep("commit.outputs-synced");
 		const partials = finish ? [] : part.reducers.takePartials();
 		if (isLast) {
 			part.reducers.end();
@@ -53,6 +58,7 @@ export class Committer {
 			partials,
 			finish,
 		});
+		atStep("commit.answered");
 		this.#done = [];
 	}
 }

@@ -1,5 +1,6 @@
 import type { StoredPartial } from "../gen/millrace/v1/progress_pb.js";
 import { fromJsonText, type JsonObject, toJsonText, toMetricsJson } from "../sdk/json.js";
+import { atStep } from "../steps.js";
 import type { Part } from "./part.js";
 import { broadcastText } from "./run-barriers.js";
 
@@ -16,10 +17,16 @@ export async function reduceAll(part: Part): Promise<Reduced> {
 	const { member, rendezvous } = part.run;
 	part.reducers.end();
 	if (member.rank !== 0) {
-		return { results: fromJsonText(await broadcastText(rendezvous, "")) as JsonObject, groups: [] };
+		const text = await broadcastText(rendezvous, "");
+		atStep("end.broadcast");
+		return { results: fromJsonText(text) as JsonObject, groups: [] };
 	}
-	const { results, byGroup } = part.reducers.reduce(await storedPartials(part));
+	const partials = await storedPartials(part);
+	atStep("end.partials-fetched");
+	const { results, byGroup } = part.reducers.reduce(partials);
+	atStep("end.reduced");
 	const text = await broadcastText(rendezvous, toJsonText(results, "the reducers' results"));
+	atStep("end.broadcast");
 	const groups = [...byGroup].map(([group, metrics]) => ({ group, metricsJson: toMetricsJson(metrics) }));
 	return { results: fromJsonText(text) as JsonObject, groups };
 }

@@ -1,12 +1,15 @@
 import { CollectiveCaller, CollectiveOperation, CollectiveScope } from "../gen/millrace/v1/rendezvous_pb.js";
 import type { RendezvousMember } from "../rendezvous/client.js";
+import { atStep } from "../steps.js";
 
 const runtime = { caller: CollectiveCaller.RUNTIME };
 
 /** Waits for all workers after a commit. Returns whether the run is now closed because it was preempted. */
 export async function stepBarrier(member: RendezvousMember, done: boolean): Promise<boolean> {
 	const scope = CollectiveScope.WORLD;
+	atStep("barrier.enter");
 	const { preempted } = await member.collective({ ...runtime, scope, operation: CollectiveOperation.STEP, done });
+	atStep("barrier.leave");
 	return preempted;
 }
 
@@ -16,7 +19,9 @@ export async function finishBarrier(
 	results: readonly { group: string; metricsJson: string }[],
 ): Promise<void> {
 	const scope = CollectiveScope.WORLD;
+	atStep("end.finish-enter");
 	await member.collective({ ...runtime, scope, operation: CollectiveOperation.FINISH, results });
+	atStep("end.finish-leave");
 }
 
 /** Gives every worker the text of the chief; the others' own is ignored. */

@@ -1,6 +1,7 @@
 import { MillraceError } from "../../errors.js";
 import type { Database } from "./database.js";
 import { firstTables } from "./migrations/0001-first-tables.js";
+import { survival } from "./migrations/0002-survival.js";
 
 /** A change of the tables. Its number is its place in the list, from 1. */
 export interface Migration {
@@ -11,7 +12,7 @@ export interface Migration {
 }
 
 /** All migrations, in their order. What was released is never edited: a later migration changes it. */
-export const migrations: readonly Migration[] = [firstTables];
+export const migrations: readonly Migration[] = [firstTables, survival];
 
 /**
  * Brings the tables of a database to what this program knows, each migration in a transaction.

@@ -2,6 +2,7 @@ import { MillraceError } from "../../errors.js";
 import type { JoinRequest, ReducedMetrics } from "../../gen/millrace/v1/rendezvous_pb.js";
 import { type Member, TrialRunState } from "../../gen/millrace/v1/trial_pb.js";
 import type { OpenedRun, RunLedger } from "../../rendezvous/run-ledger.js";
+import { atStep } from "../../steps.js";
 import { assertMetricGroup } from "../metric-group.js";
 import { parseJson } from "../request-checks.js";
 import type { Database, Transaction } from "./database.js";
@@ -41,13 +42,22 @@ export function createRunLedger(db: Database): RunLedger {
 			}),
 		closeRun: (trialId, trialRunId, state, reason) =>
 			db.write(async (tx) => toTrialRun(await closeRun(tx, trialId, trialRunId, state, reason))),
-		decideStep: (trialId, trialRunId, done) => db.write((tx) => decideStep(tx, trialId, trialRunId, done)),
+		async decideStep(trialId, trialRunId, done) {
+			const decision = await db.write((tx) => decideStep(tx, trialId, trialRunId, done));
+			atStep("server.step-decided");
+			return decision;
+		},
 		async finishRun(trialId, trialRunId, results) {
 			for (const [i, { group, metricsJson }] of results.entries()) {
 				assertMetricGroup(group);
 				parseJson(`results[${i}].metrics_json`, metricsJson, "object");
 			}
-			await db.write((tx) => finishRun(tx, trialId, trialRunId, results));
+			atStep("server.finish-received");
+			await db.write(async (tx) => {
+				await finishRun(tx, trialId, trialRunId, results);
+				atStep("server.finish-written");
+			});
+			atStep("server.finish-durable");
 		},
 		lastProgress: (member) => lastProgress(db, member),
 	};

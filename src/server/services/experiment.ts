@@ -1,4 +1,5 @@
 import { create } from "@bufbuild/protobuf";
+import { MillraceError } from "../../errors.js";
 import { parseExperimentConfig } from "../../experiment-config.js";
 import { CreateExperimentResponseSchema, type ExperimentService } from "../../gen/millrace/v1/experiment_service_pb.js";
 import type { ServiceHandlers } from "../../rpc/handler.js";
@@ -15,6 +16,14 @@ export function createExperimentService({
 	defaultStorage,
 }: ServiceContext): ServiceHandlers<typeof ExperimentService> {
 	return {
+		async pauseExperiment() {
+			throw new MillraceError("unimplemented", "PauseExperiment is not built yet");
+		},
+
+		async activateExperiment() {
+			throw new MillraceError("unimplemented", "ActivateExperiment is not built yet");
+		},
+
 		async createExperiment(request) {
 			assertRequestId(request.requestId);
 			const { config } = parseExperimentConfig(required("config", request.config));

@@ -3,6 +3,7 @@ import type { ReducerPartial } from "../../gen/millrace/v1/progress_pb.js";
 import type { CommitRequest, ProgressService } from "../../gen/millrace/v1/progress_service_pb.js";
 import type { Member } from "../../gen/millrace/v1/trial_pb.js";
 import type { ServiceHandlers } from "../../rpc/handler.js";
+import { atStep } from "../../steps.js";
 import { assertMember } from "../db/members.js";
 import { beginProgress, commit } from "../db/progress.js";
 import { partialPages } from "../db/reducer-partials.js";
@@ -35,7 +36,18 @@ export function createProgressService({ db }: ServiceContext): ServiceHandlers<t
 		async commit(request) {
 			const member = checkedMember("member", request.member);
 			assertCommit(request, member);
-			return db.write((tx) => commit(tx, member, request));
+			atStep("server.commit-received");
+			const response = await db.write(async (tx) => {
+				const written = await commit(tx, member, request);
+				atStep("server.commit-written");
+				return written;
+			});
+			atStep("server.commit-durable");
+			return response;
+		},
+
+		async startPart() {
+			throw new MillraceError("unimplemented", "StartPart is not built yet");
 		},
 
 		async *streamReducerPartials(request) {

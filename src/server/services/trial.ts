@@ -65,6 +65,22 @@ export function createTrialService({ db, runClosed }: ServiceContext): ServiceHa
 			);
 		},
 
+		async keepTrialRun() {
+			throw new MillraceError("unimplemented", "KeepTrialRun is not built yet");
+		},
+
+		async preemptTrialRun() {
+			throw new MillraceError("unimplemented", "PreemptTrialRun is not built yet");
+		},
+
+		async listTrialErrors() {
+			throw new MillraceError("unimplemented", "ListTrialErrors is not built yet");
+		},
+
+		async retryTrialErrors() {
+			throw new MillraceError("unimplemented", "RetryTrialErrors is not built yet");
+		},
+
 		async getTrialRun({ trialId, trialRunId }) {
 			assertId("trial_id", trialId);
 			assertId("trial_run_id", trialRunId);

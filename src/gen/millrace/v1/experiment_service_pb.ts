@@ -13,7 +13,7 @@ import type { JsonObject, Message } from "@bufbuild/protobuf";
  * Describes the file millrace/v1/experiment_service.proto.
  */
 export const file_millrace_v1_experiment_service: GenFile = /*@__PURE__*/
-  fileDesc("CiRtaWxscmFjZS92MS9leHBlcmltZW50X3NlcnZpY2UucHJvdG8SC21pbGxyYWNlLnYxIlYKF0NyZWF0ZUV4cGVyaW1lbnRSZXF1ZXN0EhIKCnJlcXVlc3RfaWQYASABKAkSJwoGY29uZmlnGAIgASgLMhcuZ29vZ2xlLnByb3RvYnVmLlN0cnVjdCJHChhDcmVhdGVFeHBlcmltZW50UmVzcG9uc2USKwoKZXhwZXJpbWVudBgBIAEoCzIXLm1pbGxyYWNlLnYxLkV4cGVyaW1lbnQiLQoUR2V0RXhwZXJpbWVudFJlcXVlc3QSFQoNZXhwZXJpbWVudF9pZBgBIAEoBSJEChVHZXRFeHBlcmltZW50UmVzcG9uc2USKwoKZXhwZXJpbWVudBgBIAEoCzIXLm1pbGxyYWNlLnYxLkV4cGVyaW1lbnQiPwoWTGlzdEV4cGVyaW1lbnRzUmVxdWVzdBIRCglwYWdlX3NpemUYASABKAUSEgoKcGFnZV90b2tlbhgCIAEoCSJgChdMaXN0RXhwZXJpbWVudHNSZXNwb25zZRIsCgtleHBlcmltZW50cxgBIAMoCzIXLm1pbGxyYWNlLnYxLkV4cGVyaW1lbnQSFwoPbmV4dF9wYWdlX3Rva2VuGAIgASgJMrkCChFFeHBlcmltZW50U2VydmljZRJkChBDcmVhdGVFeHBlcmltZW50EiQubWlsbHJhY2UudjEuQ3JlYXRlRXhwZXJpbWVudFJlcXVlc3QaJS5taWxscmFjZS52MS5DcmVhdGVFeHBlcmltZW50UmVzcG9uc2UiA5ACAhJbCg1HZXRFeHBlcmltZW50EiEubWlsbHJhY2UudjEuR2V0RXhwZXJpbWVudFJlcXVlc3QaIi5taWxscmFjZS52MS5HZXRFeHBlcmltZW50UmVzcG9uc2UiA5ACARJhCg9MaXN0RXhwZXJpbWVudHMSIy5taWxscmFjZS52MS5MaXN0RXhwZXJpbWVudHNSZXF1ZXN0GiQubWlsbHJhY2UudjEuTGlzdEV4cGVyaW1lbnRzUmVzcG9uc2UiA5ACAWIGcHJvdG8z", [file_google_protobuf_struct, file_millrace_v1_experiment]);
+  fileDesc("CiRtaWxscmFjZS92MS9leHBlcmltZW50X3NlcnZpY2UucHJvdG8SC21pbGxyYWNlLnYxIlYKF0NyZWF0ZUV4cGVyaW1lbnRSZXF1ZXN0EhIKCnJlcXVlc3RfaWQYASABKAkSJwoGY29uZmlnGAIgASgLMhcuZ29vZ2xlLnByb3RvYnVmLlN0cnVjdCJHChhDcmVhdGVFeHBlcmltZW50UmVzcG9uc2USKwoKZXhwZXJpbWVudBgBIAEoCzIXLm1pbGxyYWNlLnYxLkV4cGVyaW1lbnQiLQoUR2V0RXhwZXJpbWVudFJlcXVlc3QSFQoNZXhwZXJpbWVudF9pZBgBIAEoBSJEChVHZXRFeHBlcmltZW50UmVzcG9uc2USKwoKZXhwZXJpbWVudBgBIAEoCzIXLm1pbGxyYWNlLnYxLkV4cGVyaW1lbnQiPwoWTGlzdEV4cGVyaW1lbnRzUmVxdWVzdBIRCglwYWdlX3NpemUYASABKAUSEgoKcGFnZV90b2tlbhgCIAEoCSJgChdMaXN0RXhwZXJpbWVudHNSZXNwb25zZRIsCgtleHBlcmltZW50cxgBIAMoCzIXLm1pbGxyYWNlLnYxLkV4cGVyaW1lbnQSFwoPbmV4dF9wYWdlX3Rva2VuGAIgASgJIi8KFlBhdXNlRXhwZXJpbWVudFJlcXVlc3QSFQoNZXhwZXJpbWVudF9pZBgBIAEoBSJGChdQYXVzZUV4cGVyaW1lbnRSZXNwb25zZRIrCgpleHBlcmltZW50GAEgASgLMhcubWlsbHJhY2UudjEuRXhwZXJpbWVudCIyChlBY3RpdmF0ZUV4cGVyaW1lbnRSZXF1ZXN0EhUKDWV4cGVyaW1lbnRfaWQYASABKAUiSQoaQWN0aXZhdGVFeHBlcmltZW50UmVzcG9uc2USKwoKZXhwZXJpbWVudBgBIAEoCzIXLm1pbGxyYWNlLnYxLkV4cGVyaW1lbnQyiAQKEUV4cGVyaW1lbnRTZXJ2aWNlEmQKEENyZWF0ZUV4cGVyaW1lbnQSJC5taWxscmFjZS52MS5DcmVhdGVFeHBlcmltZW50UmVxdWVzdBolLm1pbGxyYWNlLnYxLkNyZWF0ZUV4cGVyaW1lbnRSZXNwb25zZSIDkAICElsKDUdldEV4cGVyaW1lbnQSIS5taWxscmFjZS52MS5HZXRFeHBlcmltZW50UmVxdWVzdBoiLm1pbGxyYWNlLnYxLkdldEV4cGVyaW1lbnRSZXNwb25zZSIDkAIBEmEKD0xpc3RFeHBlcmltZW50cxIjLm1pbGxyYWNlLnYxLkxpc3RFeHBlcmltZW50c1JlcXVlc3QaJC5taWxscmFjZS52MS5MaXN0RXhwZXJpbWVudHNSZXNwb25zZSIDkAIBEmEKD1BhdXNlRXhwZXJpbWVudBIjLm1pbGxyYWNlLnYxLlBhdXNlRXhwZXJpbWVudFJlcXVlc3QaJC5taWxscmFjZS52MS5QYXVzZUV4cGVyaW1lbnRSZXNwb25zZSIDkAICEmoKEkFjdGl2YXRlRXhwZXJpbWVudBImLm1pbGxyYWNlLnYxLkFjdGl2YXRlRXhwZXJpbWVudFJlcXVlc3QaJy5taWxscmFjZS52MS5BY3RpdmF0ZUV4cGVyaW1lbnRSZXNwb25zZSIDkAICYgZwcm90bzM", [file_google_protobuf_struct, file_millrace_v1_experiment]);
 
 /**
  * Asks for a new experiment.
@@ -163,6 +163,90 @@ export const ListExperimentsResponseSchema: GenMessage<ListExperimentsResponse> 
   messageDesc(file_millrace_v1_experiment_service, 5);
 
 /**
+ * Asks the trials of an experiment to pause.
+ *
+ * @generated from message millrace.v1.PauseExperimentRequest
+ */
+export type PauseExperimentRequest = Message<"millrace.v1.PauseExperimentRequest"> & {
+  /**
+   * The experiment. Required.
+   *
+   * @generated from field: int32 experiment_id = 1;
+   */
+  experimentId: number;
+};
+
+/**
+ * Describes the message millrace.v1.PauseExperimentRequest.
+ * Use `create(PauseExperimentRequestSchema)` to create a new message.
+ */
+export const PauseExperimentRequestSchema: GenMessage<PauseExperimentRequest> = /*@__PURE__*/
+  messageDesc(file_millrace_v1_experiment_service, 6);
+
+/**
+ * Answers PauseExperiment.
+ *
+ * @generated from message millrace.v1.PauseExperimentResponse
+ */
+export type PauseExperimentResponse = Message<"millrace.v1.PauseExperimentResponse"> & {
+  /**
+   * The experiment.
+   *
+   * @generated from field: millrace.v1.Experiment experiment = 1;
+   */
+  experiment?: Experiment | undefined;
+};
+
+/**
+ * Describes the message millrace.v1.PauseExperimentResponse.
+ * Use `create(PauseExperimentResponseSchema)` to create a new message.
+ */
+export const PauseExperimentResponseSchema: GenMessage<PauseExperimentResponse> = /*@__PURE__*/
+  messageDesc(file_millrace_v1_experiment_service, 7);
+
+/**
+ * Lets the trials of an experiment go on.
+ *
+ * @generated from message millrace.v1.ActivateExperimentRequest
+ */
+export type ActivateExperimentRequest = Message<"millrace.v1.ActivateExperimentRequest"> & {
+  /**
+   * The experiment. Required.
+   *
+   * @generated from field: int32 experiment_id = 1;
+   */
+  experimentId: number;
+};
+
+/**
+ * Describes the message millrace.v1.ActivateExperimentRequest.
+ * Use `create(ActivateExperimentRequestSchema)` to create a new message.
+ */
+export const ActivateExperimentRequestSchema: GenMessage<ActivateExperimentRequest> = /*@__PURE__*/
+  messageDesc(file_millrace_v1_experiment_service, 8);
+
+/**
+ * Answers ActivateExperiment.
+ *
+ * @generated from message millrace.v1.ActivateExperimentResponse
+ */
+export type ActivateExperimentResponse = Message<"millrace.v1.ActivateExperimentResponse"> & {
+  /**
+   * The experiment.
+   *
+   * @generated from field: millrace.v1.Experiment experiment = 1;
+   */
+  experiment?: Experiment | undefined;
+};
+
+/**
+ * Describes the message millrace.v1.ActivateExperimentResponse.
+ * Use `create(ActivateExperimentResponseSchema)` to create a new message.
+ */
+export const ActivateExperimentResponseSchema: GenMessage<ActivateExperimentResponse> = /*@__PURE__*/
+  messageDesc(file_millrace_v1_experiment_service, 9);
+
+/**
  * Operates on experiments.
  *
  * @generated from service millrace.v1.ExperimentService
@@ -201,6 +285,30 @@ export const ExperimentService: GenService<{
     methodKind: "unary";
     input: typeof ListExperimentsRequestSchema;
     output: typeof ListExperimentsResponseSchema;
+  },
+  /**
+   * Asks all trials of an experiment to pause, as PauseTrial does.
+   *
+   * NOT_FOUND if there is no such experiment.
+   *
+   * @generated from rpc millrace.v1.ExperimentService.PauseExperiment
+   */
+  pauseExperiment: {
+    methodKind: "unary";
+    input: typeof PauseExperimentRequestSchema;
+    output: typeof PauseExperimentResponseSchema;
+  },
+  /**
+   * Lets the trials of an experiment go on, as ActivateTrial does, but for those that are completed or canceled.
+   *
+   * NOT_FOUND if there is no such experiment.
+   *
+   * @generated from rpc millrace.v1.ExperimentService.ActivateExperiment
+   */
+  activateExperiment: {
+    methodKind: "unary";
+    input: typeof ActivateExperimentRequestSchema;
+    output: typeof ActivateExperimentResponseSchema;
   },
 }> = /*@__PURE__*/
   serviceDesc(file_millrace_v1_experiment_service, 0);

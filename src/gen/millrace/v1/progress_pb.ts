@@ -2,15 +2,15 @@
 // @generated from file millrace/v1/progress.proto (package millrace.v1, syntax proto3)
 /* eslint-disable */
 
-import type { GenFile, GenMessage } from "@bufbuild/protobuf/codegenv2";
-import { fileDesc, messageDesc } from "@bufbuild/protobuf/codegenv2";
+import type { GenEnum, GenFile, GenMessage } from "@bufbuild/protobuf/codegenv2";
+import { enumDesc, fileDesc, messageDesc } from "@bufbuild/protobuf/codegenv2";
 import type { Message } from "@bufbuild/protobuf";
 
 /**
  * Describes the file millrace/v1/progress.proto.
  */
 export const file_millrace_v1_progress: GenFile = /*@__PURE__*/
-  fileDesc("ChptaWxscmFjZS92MS9wcm9ncmVzcy5wcm90bxILbWlsbHJhY2UudjEiKQoLUmVjb3JkUmFuZ2USDQoFZmlyc3QYASABKAMSCwoDZW5kGAIgASgDIkcKBFBsYW4SFAoMcmVjb3JkX2NvdW50GAEgASgDEhQKDGRhdGFfdmVyc2lvbhgCIAEoCRITCgttYXhfYmF0Y2hlcxgDIAEoAyJBCg5Qcm9jZXNzT3B0aW9ucxISCgpiYXRjaF9zaXplGAEgASgFEhsKE2NoZWNrcG9pbnRfaW50ZXJ2YWwYAiABKAUicwoOUmVkdWNlclBhcnRpYWwSDwoHcmVkdWNlchgBIAEoCRITCglzbG90X2pzb24YAiABKAlIABIyCg1yZWNvcmRfdmFsdWVzGAMgASgLMhkubWlsbHJhY2UudjEuUmVjb3JkVmFsdWVzSABCBwoFdmFsdWUiOQoMUmVjb3JkVmFsdWVzEikKB2JhdGNoZXMYASADKAsyGC5taWxscmFjZS52MS5CYXRjaFZhbHVlcyI4CgtCYXRjaFZhbHVlcxIUCgxmaXJzdF9yZWNvcmQYASABKAMSEwoLdmFsdWVzX2pzb24YAiABKAkikgEKDVN0b3JlZFBhcnRpYWwSDwoHcmVkdWNlchgBIAEoCRIUCgx0cmlhbF9ydW5faWQYAiABKAUSDAoEcmFuaxgDIAEoBRIMCgRwYXJ0GAQgASgFEhkKDGZpcnN0X3JlY29yZBgFIAEoA0gAiAEBEhIKCnZhbHVlX2pzb24YBiABKAlCDwoNX2ZpcnN0X3JlY29yZGIGcHJvdG8z");
+  fileDesc("ChptaWxscmFjZS92MS9wcm9ncmVzcy5wcm90bxILbWlsbHJhY2UudjEiKQoLUmVjb3JkUmFuZ2USDQoFZmlyc3QYASABKAMSCwoDZW5kGAIgASgDIkcKBFBsYW4SFAoMcmVjb3JkX2NvdW50GAEgASgDEhQKDGRhdGFfdmVyc2lvbhgCIAEoCRITCgttYXhfYmF0Y2hlcxgDIAEoAyKVAQoOUHJvY2Vzc09wdGlvbnMSEgoKYmF0Y2hfc2l6ZRgBIAEoBRIbChNjaGVja3BvaW50X2ludGVydmFsGAIgASgFEioKCG9uX2Vycm9yGAMgASgOMhgubWlsbHJhY2UudjEuRXJyb3JQb2xpY3kSFwoKbWF4X2Vycm9ycxgEIAEoA0gAiAEBQg0KC19tYXhfZXJyb3JzIj0KDVJlY29yZEZhaWx1cmUSDgoGcmVjb3JkGAEgASgDEg0KBWVycm9yGAIgASgJEg0KBXN0YWNrGAMgASgJInMKDlJlZHVjZXJQYXJ0aWFsEg8KB3JlZHVjZXIYASABKAkSEwoJc2xvdF9qc29uGAIgASgJSAASMgoNcmVjb3JkX3ZhbHVlcxgDIAEoCzIZLm1pbGxyYWNlLnYxLlJlY29yZFZhbHVlc0gAQgcKBXZhbHVlIjkKDFJlY29yZFZhbHVlcxIpCgdiYXRjaGVzGAEgAygLMhgubWlsbHJhY2UudjEuQmF0Y2hWYWx1ZXMiOAoLQmF0Y2hWYWx1ZXMSFAoMZmlyc3RfcmVjb3JkGAEgASgDEhMKC3ZhbHVlc19qc29uGAIgASgJIpIBCg1TdG9yZWRQYXJ0aWFsEg8KB3JlZHVjZXIYASABKAkSFAoMdHJpYWxfcnVuX2lkGAIgASgFEgwKBHJhbmsYAyABKAUSDAoEcGFydBgEIAEoBRIZCgxmaXJzdF9yZWNvcmQYBSABKANIAIgBARISCgp2YWx1ZV9qc29uGAYgASgJQg8KDV9maXJzdF9yZWNvcmQqWQoLRXJyb3JQb2xpY3kSHAoYRVJST1JfUE9MSUNZX1VOU1BFQ0lGSUVEEAASFQoRRVJST1JfUE9MSUNZX0ZBSUwQARIVChFFUlJPUl9QT0xJQ1lfU0tJUBACYgZwcm90bzM");
 
 /**
  * Records first, first + 1, … end - 1 of a data set.
@@ -94,6 +94,20 @@ export type ProcessOptions = Message<"millrace.v1.ProcessOptions"> & {
    * @generated from field: int32 checkpoint_interval = 2;
    */
   checkpointInterval: number;
+
+  /**
+   * What becomes of an error of the user's code. UNSPECIFIED means FAIL.
+   *
+   * @generated from field: millrace.v1.ErrorPolicy on_error = 3;
+   */
+  onError: ErrorPolicy;
+
+  /**
+   * The most records of the trial that may fail, on all ranks and in all runs. Unset for no limit.
+   *
+   * @generated from field: optional int64 max_errors = 4;
+   */
+  maxErrors?: bigint | undefined;
 };
 
 /**
@@ -102,6 +116,41 @@ export type ProcessOptions = Message<"millrace.v1.ProcessOptions"> & {
  */
 export const ProcessOptionsSchema: GenMessage<ProcessOptions> = /*@__PURE__*/
   messageDesc(file_millrace_v1_progress, 2);
+
+/**
+ * A record that could not be processed.
+ *
+ * @generated from message millrace.v1.RecordFailure
+ */
+export type RecordFailure = Message<"millrace.v1.RecordFailure"> & {
+  /**
+   * The record.
+   *
+   * @generated from field: int64 record = 1;
+   */
+  record: bigint;
+
+  /**
+   * The message of the error, at most 65,536 characters.
+   *
+   * @generated from field: string error = 2;
+   */
+  error: string;
+
+  /**
+   * The stack of the error; empty if it has none. At most 65,536 characters.
+   *
+   * @generated from field: string stack = 3;
+   */
+  stack: string;
+};
+
+/**
+ * Describes the message millrace.v1.RecordFailure.
+ * Use `create(RecordFailureSchema)` to create a new message.
+ */
+export const RecordFailureSchema: GenMessage<RecordFailure> = /*@__PURE__*/
+  messageDesc(file_millrace_v1_progress, 3);
 
 /**
  * What one reducer of one part has gathered since the last commit.
@@ -145,7 +194,7 @@ export type ReducerPartial = Message<"millrace.v1.ReducerPartial"> & {
  * Use `create(ReducerPartialSchema)` to create a new message.
  */
 export const ReducerPartialSchema: GenMessage<ReducerPartial> = /*@__PURE__*/
-  messageDesc(file_millrace_v1_progress, 3);
+  messageDesc(file_millrace_v1_progress, 4);
 
 /**
  * Values of a function reducer.
@@ -166,7 +215,7 @@ export type RecordValues = Message<"millrace.v1.RecordValues"> & {
  * Use `create(RecordValuesSchema)` to create a new message.
  */
 export const RecordValuesSchema: GenMessage<RecordValues> = /*@__PURE__*/
-  messageDesc(file_millrace_v1_progress, 4);
+  messageDesc(file_millrace_v1_progress, 5);
 
 /**
  * The values that a function reducer was given during one batch.
@@ -194,7 +243,7 @@ export type BatchValues = Message<"millrace.v1.BatchValues"> & {
  * Use `create(BatchValuesSchema)` to create a new message.
  */
 export const BatchValuesSchema: GenMessage<BatchValues> = /*@__PURE__*/
-  messageDesc(file_millrace_v1_progress, 5);
+  messageDesc(file_millrace_v1_progress, 6);
 
 /**
  * What the server keeps of a reducer.
@@ -250,5 +299,39 @@ export type StoredPartial = Message<"millrace.v1.StoredPartial"> & {
  * Use `create(StoredPartialSchema)` to create a new message.
  */
 export const StoredPartialSchema: GenMessage<StoredPartial> = /*@__PURE__*/
-  messageDesc(file_millrace_v1_progress, 6);
+  messageDesc(file_millrace_v1_progress, 7);
+
+/**
+ * What becomes of an error that the user's code throws while it processes a batch.
+ *
+ * @generated from enum millrace.v1.ErrorPolicy
+ */
+export enum ErrorPolicy {
+  /**
+   * Stands for FAIL in a request; never sent in an answer.
+   *
+   * @generated from enum value: ERROR_POLICY_UNSPECIFIED = 0;
+   */
+  UNSPECIFIED = 0,
+
+  /**
+   * The run fails.
+   *
+   * @generated from enum value: ERROR_POLICY_FAIL = 1;
+   */
+  FAIL = 1,
+
+  /**
+   * The records that fail alone are recorded as dead letters, and the run goes on.
+   *
+   * @generated from enum value: ERROR_POLICY_SKIP = 2;
+   */
+  SKIP = 2,
+}
+
+/**
+ * Describes the enum millrace.v1.ErrorPolicy.
+ */
+export const ErrorPolicySchema: GenEnum<ErrorPolicy> = /*@__PURE__*/
+  enumDesc(file_millrace_v1_progress, 0);
 

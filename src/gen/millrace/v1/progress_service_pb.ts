@@ -4,7 +4,7 @@
 
 import type { GenFile, GenMessage, GenService } from "@bufbuild/protobuf/codegenv2";
 import { fileDesc, messageDesc, serviceDesc } from "@bufbuild/protobuf/codegenv2";
-import type { Plan, ProcessOptions, RecordRange, ReducerPartial, StoredPartial } from "./progress_pb.js";
+import type { Plan, ProcessOptions, RecordFailure, RecordRange, ReducerPartial, StoredPartial } from "./progress_pb.js";
 import { file_millrace_v1_progress } from "./progress_pb.js";
 import type { Storage, StoredFile } from "./storage_pb.js";
 import { file_millrace_v1_storage } from "./storage_pb.js";
@@ -16,7 +16,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file millrace/v1/progress_service.proto.
  */
 export const file_millrace_v1_progress_service: GenFile = /*@__PURE__*/
-  fileDesc("CiJtaWxscmFjZS92MS9wcm9ncmVzc19zZXJ2aWNlLnByb3RvEgttaWxscmFjZS52MSKKAQoUQmVnaW5Qcm9ncmVzc1JlcXVlc3QSIwoGbWVtYmVyGAEgASgLMhMubWlsbHJhY2UudjEuTWVtYmVyEh8KBHBsYW4YAiABKAsyES5taWxscmFjZS52MS5QbGFuEiwKB29wdGlvbnMYAyABKAsyGy5taWxscmFjZS52MS5Qcm9jZXNzT3B0aW9ucyKgAQoVQmVnaW5Qcm9ncmVzc1Jlc3BvbnNlEiYKBGxlZnQYASADKAsyGC5taWxscmFjZS52MS5SZWNvcmRSYW5nZRIQCghnb2FsX2VuZBgCIAEoAxIRCgliYXNlX3N0ZXAYAyABKAUSJQoHc3RvcmFnZRgEIAEoCzIULm1pbGxyYWNlLnYxLlN0b3JhZ2USEwoLb3V0cHV0X3V1aWQYBSABKAki+gEKDUNvbW1pdFJlcXVlc3QSIwoGbWVtYmVyGAEgASgLMhMubWlsbHJhY2UudjEuTWVtYmVyEgwKBHBhcnQYAiABKAUSFQoNY29tbWl0X251bWJlchgDIAEoBRIMCgRzdGVwGAQgASgFEigKBnJhbmdlcxgFIAMoCzIYLm1pbGxyYWNlLnYxLlJlY29yZFJhbmdlEigKB291dHB1dHMYBiADKAsyFy5taWxscmFjZS52MS5TdG9yZWRGaWxlEi0KCHBhcnRpYWxzGAcgAygLMhsubWlsbHJhY2UudjEuUmVkdWNlclBhcnRpYWwSDgoGZmluaXNoGAggASgIIiYKDkNvbW1pdFJlc3BvbnNlEhQKDHJlY29yZHNfZG9uZRgBIAEoAyJDChxTdHJlYW1SZWR1Y2VyUGFydGlhbHNSZXF1ZXN0EiMKBm1lbWJlchgBIAEoCzITLm1pbGxyYWNlLnYxLk1lbWJlciJNCh1TdHJlYW1SZWR1Y2VyUGFydGlhbHNSZXNwb25zZRIsCghwYXJ0aWFscxgBIAMoCzIaLm1pbGxyYWNlLnYxLlN0b3JlZFBhcnRpYWwyrQIKD1Byb2dyZXNzU2VydmljZRJbCg1CZWdpblByb2dyZXNzEiEubWlsbHJhY2UudjEuQmVnaW5Qcm9ncmVzc1JlcXVlc3QaIi5taWxscmFjZS52MS5CZWdpblByb2dyZXNzUmVzcG9uc2UiA5ACAhJGCgZDb21taXQSGi5taWxscmFjZS52MS5Db21taXRSZXF1ZXN0GhsubWlsbHJhY2UudjEuQ29tbWl0UmVzcG9uc2UiA5ACAhJ1ChVTdHJlYW1SZWR1Y2VyUGFydGlhbHMSKS5taWxscmFjZS52MS5TdHJlYW1SZWR1Y2VyUGFydGlhbHNSZXF1ZXN0GioubWlsbHJhY2UudjEuU3RyZWFtUmVkdWNlclBhcnRpYWxzUmVzcG9uc2UiA5ACATABYgZwcm90bzM", [file_millrace_v1_progress, file_millrace_v1_storage, file_millrace_v1_trial]);
+  fileDesc("CiJtaWxscmFjZS92MS9wcm9ncmVzc19zZXJ2aWNlLnByb3RvEgttaWxscmFjZS52MSKKAQoUQmVnaW5Qcm9ncmVzc1JlcXVlc3QSIwoGbWVtYmVyGAEgASgLMhMubWlsbHJhY2UudjEuTWVtYmVyEh8KBHBsYW4YAiABKAsyES5taWxscmFjZS52MS5QbGFuEiwKB29wdGlvbnMYAyABKAsyGy5taWxscmFjZS52MS5Qcm9jZXNzT3B0aW9ucyKgAQoVQmVnaW5Qcm9ncmVzc1Jlc3BvbnNlEiYKBGxlZnQYASADKAsyGC5taWxscmFjZS52MS5SZWNvcmRSYW5nZRIQCghnb2FsX2VuZBgCIAEoAxIRCgliYXNlX3N0ZXAYAyABKAUSJQoHc3RvcmFnZRgEIAEoCzIULm1pbGxyYWNlLnYxLlN0b3JhZ2USEwoLb3V0cHV0X3V1aWQYBSABKAkiqAIKDUNvbW1pdFJlcXVlc3QSIwoGbWVtYmVyGAEgASgLMhMubWlsbHJhY2UudjEuTWVtYmVyEgwKBHBhcnQYAiABKAUSFQoNY29tbWl0X251bWJlchgDIAEoBRIMCgRzdGVwGAQgASgFEigKBnJhbmdlcxgFIAMoCzIYLm1pbGxyYWNlLnYxLlJlY29yZFJhbmdlEigKB291dHB1dHMYBiADKAsyFy5taWxscmFjZS52MS5TdG9yZWRGaWxlEi0KCHBhcnRpYWxzGAcgAygLMhsubWlsbHJhY2UudjEuUmVkdWNlclBhcnRpYWwSDgoGZmluaXNoGAggASgIEiwKCGZhaWx1cmVzGAkgAygLMhoubWlsbHJhY2UudjEuUmVjb3JkRmFpbHVyZSImCg5Db21taXRSZXNwb25zZRIUCgxyZWNvcmRzX2RvbmUYASABKAMiQwocU3RyZWFtUmVkdWNlclBhcnRpYWxzUmVxdWVzdBIjCgZtZW1iZXIYASABKAsyEy5taWxscmFjZS52MS5NZW1iZXIiTQodU3RyZWFtUmVkdWNlclBhcnRpYWxzUmVzcG9uc2USLAoIcGFydGlhbHMYASADKAsyGi5taWxscmFjZS52MS5TdG9yZWRQYXJ0aWFsIkUKEFN0YXJ0UGFydFJlcXVlc3QSIwoGbWVtYmVyGAEgASgLMhMubWlsbHJhY2UudjEuTWVtYmVyEgwKBHBhcnQYAiABKAUiEwoRU3RhcnRQYXJ0UmVzcG9uc2Uy/gIKD1Byb2dyZXNzU2VydmljZRJbCg1CZWdpblByb2dyZXNzEiEubWlsbHJhY2UudjEuQmVnaW5Qcm9ncmVzc1JlcXVlc3QaIi5taWxscmFjZS52MS5CZWdpblByb2dyZXNzUmVzcG9uc2UiA5ACAhJGCgZDb21taXQSGi5taWxscmFjZS52MS5Db21taXRSZXF1ZXN0GhsubWlsbHJhY2UudjEuQ29tbWl0UmVzcG9uc2UiA5ACAhJPCglTdGFydFBhcnQSHS5taWxscmFjZS52MS5TdGFydFBhcnRSZXF1ZXN0Gh4ubWlsbHJhY2UudjEuU3RhcnRQYXJ0UmVzcG9uc2UiA5ACAhJ1ChVTdHJlYW1SZWR1Y2VyUGFydGlhbHMSKS5taWxscmFjZS52MS5TdHJlYW1SZWR1Y2VyUGFydGlhbHNSZXF1ZXN0GioubWlsbHJhY2UudjEuU3RyZWFtUmVkdWNlclBhcnRpYWxzUmVzcG9uc2UiA5ACATABYgZwcm90bzM", [file_millrace_v1_progress, file_millrace_v1_storage, file_millrace_v1_trial]);
 
 /**
  * Asks what is left to do.
@@ -164,6 +164,13 @@ export type CommitRequest = Message<"millrace.v1.CommitRequest"> & {
    * @generated from field: bool finish = 8;
    */
   finish: boolean;
+
+  /**
+   * The records that failed, none of which is in `ranges`. Only with the policy SKIP.
+   *
+   * @generated from field: repeated millrace.v1.RecordFailure failures = 9;
+   */
+  failures: RecordFailure[];
 };
 
 /**
@@ -237,6 +244,49 @@ export const StreamReducerPartialsResponseSchema: GenMessage<StreamReducerPartia
   messageDesc(file_millrace_v1_progress_service, 5);
 
 /**
+ * Starts a part.
+ *
+ * @generated from message millrace.v1.StartPartRequest
+ */
+export type StartPartRequest = Message<"millrace.v1.StartPartRequest"> & {
+  /**
+   * The worker. Required.
+   *
+   * @generated from field: millrace.v1.Member member = 1;
+   */
+  member?: Member | undefined;
+
+  /**
+   * The part, from 1, one more than the one before; a repeated request with the same part changes nothing.
+   *
+   * @generated from field: int32 part = 2;
+   */
+  part: number;
+};
+
+/**
+ * Describes the message millrace.v1.StartPartRequest.
+ * Use `create(StartPartRequestSchema)` to create a new message.
+ */
+export const StartPartRequestSchema: GenMessage<StartPartRequest> = /*@__PURE__*/
+  messageDesc(file_millrace_v1_progress_service, 6);
+
+/**
+ * Answers StartPart.
+ *
+ * @generated from message millrace.v1.StartPartResponse
+ */
+export type StartPartResponse = Message<"millrace.v1.StartPartResponse"> & {
+};
+
+/**
+ * Describes the message millrace.v1.StartPartResponse.
+ * Use `create(StartPartResponseSchema)` to create a new message.
+ */
+export const StartPartResponseSchema: GenMessage<StartPartResponse> = /*@__PURE__*/
+  messageDesc(file_millrace_v1_progress_service, 7);
+
+/**
  * Keeps which records of a trial are done. Every call needs the trial's open run; a worker whose run is
  * closed, or who is no longer its member, gets FAILED_PRECONDITION.
  *
@@ -260,7 +310,8 @@ export const ProgressService: GenService<{
   /**
    * Commits what a worker has done since its last commit, all of it or nothing.
    *
-   * FAILED_PRECONDITION if a range was not left at the start of the run, or is done already.
+   * FAILED_PRECONDITION if a range or a failed record was not left at the start of the run, or is done already.
+   * RESOURCE_EXHAUSTED if more records failed than max_errors permits.
    *
    * @generated from rpc millrace.v1.ProgressService.Commit
    */
@@ -268,6 +319,19 @@ export const ProgressService: GenService<{
     methodKind: "unary";
     input: typeof CommitRequestSchema;
     output: typeof CommitResponseSchema;
+  },
+  /**
+   * Starts the next part of a worker: a new processor, which takes over after an error. What the parts before
+   * it have reported and not committed is archived, and later writes of theirs are refused.
+   *
+   * FAILED_PRECONDITION if the part is not the next one.
+   *
+   * @generated from rpc millrace.v1.ProgressService.StartPart
+   */
+  startPart: {
+    methodKind: "unary";
+    input: typeof StartPartRequestSchema;
+    output: typeof StartPartResponseSchema;
   },
   /**
    * Streams what the reducers of all runs of the trial have committed, ordered by reducer, first record,

@@ -4,13 +4,15 @@
 
 import type { GenEnum, GenFile, GenMessage } from "@bufbuild/protobuf/codegenv2";
 import { enumDesc, fileDesc, messageDesc } from "@bufbuild/protobuf/codegenv2";
+import type { RecordRange } from "./progress_pb.js";
+import { file_millrace_v1_progress } from "./progress_pb.js";
 import type { Message } from "@bufbuild/protobuf";
 
 /**
  * Describes the file millrace/v1/rendezvous.proto.
  */
 export const file_millrace_v1_rendezvous: GenFile = /*@__PURE__*/
-  fileDesc("ChxtaWxscmFjZS92MS9yZW5kZXp2b3VzLnByb3RvEgttaWxscmFjZS52MSLhAQoLSm9pblJlcXVlc3QSEAoIdHJpYWxfaWQYASABKAUSFAoMdHJpYWxfcnVuX2lkGAIgASgFEhMKC21lbWJlcl91dWlkGAMgASgJEgwKBHJhbmsYBCABKAUSEgoKd29ybGRfc2l6ZRgFIAEoBRISCgpsb2NhbF9yYW5rGAYgASgFEhgKEGxvY2FsX3dvcmxkX3NpemUYByABKAUSEQoJbm9kZV9yYW5rGAggASgFEgwKBGhvc3QYCSABKAkSCwoDcGlkGAogASgFEhcKD2pvaW5fdGltZW91dF9tcxgLIAEoBSJJCgRQZWVyEgwKBHJhbmsYASABKAUSEgoKbG9jYWxfcmFuaxgCIAEoBRIRCglub2RlX3JhbmsYAyABKAUSDAoEaG9zdBgEIAEoCSJvChFDb2xsZWN0aXZlQ2hhbm5lbBIrCgVzY29wZRgBIAEoDjIcLm1pbGxyYWNlLnYxLkNvbGxlY3RpdmVTY29wZRItCgZjYWxsZXIYAiABKA4yHS5taWxscmFjZS52MS5Db2xsZWN0aXZlQ2FsbGVyItEBCgxDb250cmlidXRpb24SLwoHY2hhbm5lbBgBIAEoCzIeLm1pbGxyYWNlLnYxLkNvbGxlY3RpdmVDaGFubmVsEg4KBm51bWJlchgCIAEoBRIzCglvcGVyYXRpb24YAyABKA4yIC5taWxscmFjZS52MS5Db2xsZWN0aXZlT3BlcmF0aW9uEg8KB3BheWxvYWQYBCABKAwSDAoEZG9uZRgFIAEoCBIsCgdyZXN1bHRzGAYgAygLMhsubWlsbHJhY2UudjEuUmVkdWNlZE1ldHJpY3MiNQoOUmVkdWNlZE1ldHJpY3MSDQoFZ3JvdXAYASABKAkSFAoMbWV0cmljc19qc29uGAIgASgJIqABChBDb2xsZWN0aXZlQW5zd2VyEi8KB2NoYW5uZWwYASABKAsyHi5taWxscmFjZS52MS5Db2xsZWN0aXZlQ2hhbm5lbBIOCgZudW1iZXIYAiABKAUSKgoIcGF5bG9hZHMYAyADKAsyGC5taWxscmFjZS52MS5SYW5rUGF5bG9hZBIMCgRtb3JlGAQgASgIEhEKCXByZWVtcHRlZBgFIAEoCCIsCgtSYW5rUGF5bG9hZBIMCgRyYW5rGAEgASgFEg8KB3BheWxvYWQYAiABKAwqagoPQ29sbGVjdGl2ZVNjb3BlEiAKHENPTExFQ1RJVkVfU0NPUEVfVU5TUEVDSUZJRUQQABIaChZDT0xMRUNUSVZFX1NDT1BFX1dPUkxEEAESGQoVQ09MTEVDVElWRV9TQ09QRV9OT0RFEAIqcAoQQ29sbGVjdGl2ZUNhbGxlchIhCh1DT0xMRUNUSVZFX0NBTExFUl9VTlNQRUNJRklFRBAAEh0KGUNPTExFQ1RJVkVfQ0FMTEVSX1JVTlRJTUUQARIaChZDT0xMRUNUSVZFX0NBTExFUl9VU0VSEAIq5AEKE0NvbGxlY3RpdmVPcGVyYXRpb24SJAogQ09MTEVDVElWRV9PUEVSQVRJT05fVU5TUEVDSUZJRUQQABIfChtDT0xMRUNUSVZFX09QRVJBVElPTl9HQVRIRVIQARIiCh5DT0xMRUNUSVZFX09QRVJBVElPTl9BTExHQVRIRVIQAhIiCh5DT0xMRUNUSVZFX09QRVJBVElPTl9CUk9BRENBU1QQAxIdChlDT0xMRUNUSVZFX09QRVJBVElPTl9TVEVQEAQSHwobQ09MTEVDVElWRV9PUEVSQVRJT05fRklOSVNIEAViBnByb3RvMw");
+  fileDesc("ChxtaWxscmFjZS92MS9yZW5kZXp2b3VzLnByb3RvEgttaWxscmFjZS52MSLhAQoLSm9pblJlcXVlc3QSEAoIdHJpYWxfaWQYASABKAUSFAoMdHJpYWxfcnVuX2lkGAIgASgFEhMKC21lbWJlcl91dWlkGAMgASgJEgwKBHJhbmsYBCABKAUSEgoKd29ybGRfc2l6ZRgFIAEoBRISCgpsb2NhbF9yYW5rGAYgASgFEhgKEGxvY2FsX3dvcmxkX3NpemUYByABKAUSEQoJbm9kZV9yYW5rGAggASgFEgwKBGhvc3QYCSABKAkSCwoDcGlkGAogASgFEhcKD2pvaW5fdGltZW91dF9tcxgLIAEoBSJJCgRQZWVyEgwKBHJhbmsYASABKAUSEgoKbG9jYWxfcmFuaxgCIAEoBRIRCglub2RlX3JhbmsYAyABKAUSDAoEaG9zdBgEIAEoCSJvChFDb2xsZWN0aXZlQ2hhbm5lbBIrCgVzY29wZRgBIAEoDjIcLm1pbGxyYWNlLnYxLkNvbGxlY3RpdmVTY29wZRItCgZjYWxsZXIYAiABKA4yHS5taWxscmFjZS52MS5Db2xsZWN0aXZlQ2FsbGVyItEBCgxDb250cmlidXRpb24SLwoHY2hhbm5lbBgBIAEoCzIeLm1pbGxyYWNlLnYxLkNvbGxlY3RpdmVDaGFubmVsEg4KBm51bWJlchgCIAEoBRIzCglvcGVyYXRpb24YAyABKA4yIC5taWxscmFjZS52MS5Db2xsZWN0aXZlT3BlcmF0aW9uEg8KB3BheWxvYWQYBCABKAwSDAoEZG9uZRgFIAEoCBIsCgdyZXN1bHRzGAYgAygLMhsubWlsbHJhY2UudjEuUmVkdWNlZE1ldHJpY3MiNQoOUmVkdWNlZE1ldHJpY3MSDQoFZ3JvdXAYASABKAkSFAoMbWV0cmljc19qc29uGAIgASgJIqABChBDb2xsZWN0aXZlQW5zd2VyEi8KB2NoYW5uZWwYASABKAsyHi5taWxscmFjZS52MS5Db2xsZWN0aXZlQ2hhbm5lbBIOCgZudW1iZXIYAiABKAUSKgoIcGF5bG9hZHMYAyADKAsyGC5taWxscmFjZS52MS5SYW5rUGF5bG9hZBIMCgRtb3JlGAQgASgIEhEKCXByZWVtcHRlZBgFIAEoCCIsCgtSYW5rUGF5bG9hZBIMCgRyYW5rGAEgASgFEg8KB3BheWxvYWQYAiABKAwiRgoJSGVhcnRiZWF0EgwKBHN0ZXAYASABKAUSKwoJaW5fZmxpZ2h0GAIgASgLMhgubWlsbHJhY2UudjEuUmVjb3JkUmFuZ2UiZAoMUmVjb2xsZWN0aW9uEi8KDGNvbnRyaWJ1dGlvbhgBIAEoCzIZLm1pbGxyYWNlLnYxLkNvbnRyaWJ1dGlvbhIQCghhbnN3ZXJlZBgCIAEoCBIRCglwcmVlbXB0ZWQYAyABKAgqagoPQ29sbGVjdGl2ZVNjb3BlEiAKHENPTExFQ1RJVkVfU0NPUEVfVU5TUEVDSUZJRUQQABIaChZDT0xMRUNUSVZFX1NDT1BFX1dPUkxEEAESGQoVQ09MTEVDVElWRV9TQ09QRV9OT0RFEAIqcAoQQ29sbGVjdGl2ZUNhbGxlchIhCh1DT0xMRUNUSVZFX0NBTExFUl9VTlNQRUNJRklFRBAAEh0KGUNPTExFQ1RJVkVfQ0FMTEVSX1JVTlRJTUUQARIaChZDT0xMRUNUSVZFX0NBTExFUl9VU0VSEAIq5AEKE0NvbGxlY3RpdmVPcGVyYXRpb24SJAogQ09MTEVDVElWRV9PUEVSQVRJT05fVU5TUEVDSUZJRUQQABIfChtDT0xMRUNUSVZFX09QRVJBVElPTl9HQVRIRVIQARIiCh5DT0xMRUNUSVZFX09QRVJBVElPTl9BTExHQVRIRVIQAhIiCh5DT0xMRUNUSVZFX09QRVJBVElPTl9CUk9BRENBU1QQAxIdChlDT0xMRUNUSVZFX09QRVJBVElPTl9TVEVQEAQSHwobQ09MTEVDVElWRV9PUEVSQVRJT05fRklOSVNIEAViBnByb3RvMw", [file_millrace_v1_progress]);
 
 /**
  * A worker's wish to become a member of a trial run.
@@ -333,6 +335,70 @@ export type RankPayload = Message<"millrace.v1.RankPayload"> & {
  */
 export const RankPayloadSchema: GenMessage<RankPayload> = /*@__PURE__*/
   messageDesc(file_millrace_v1_rendezvous, 6);
+
+/**
+ * Tells that the sender is alive, though it has nothing else to say.
+ *
+ * @generated from message millrace.v1.Heartbeat
+ */
+export type Heartbeat = Message<"millrace.v1.Heartbeat"> & {
+  /**
+   * From a worker: how many steps it has completed, those of earlier runs included.
+   *
+   * @generated from field: int32 step = 1;
+   */
+  step: number;
+
+  /**
+   * From a worker: the records that are being processed. Unset between two batches, and from the server.
+   *
+   * @generated from field: millrace.v1.RecordRange in_flight = 2;
+   */
+  inFlight?: RecordRange | undefined;
+};
+
+/**
+ * Describes the message millrace.v1.Heartbeat.
+ * Use `create(HeartbeatSchema)` to create a new message.
+ */
+export const HeartbeatSchema: GenMessage<Heartbeat> = /*@__PURE__*/
+  messageDesc(file_millrace_v1_rendezvous, 7);
+
+/**
+ * What a member remembers of a channel, for a server that was started again. A member remembers its last two
+ * contributions to each channel.
+ *
+ * @generated from message millrace.v1.Recollection
+ */
+export type Recollection = Message<"millrace.v1.Recollection"> & {
+  /**
+   * The contribution, as it was sent.
+   *
+   * @generated from field: millrace.v1.Contribution contribution = 1;
+   */
+  contribution?: Contribution | undefined;
+
+  /**
+   * Whether the member has the whole answer to it.
+   *
+   * @generated from field: bool answered = 2;
+   */
+  answered: boolean;
+
+  /**
+   * For an answered STEP: what the answer decided.
+   *
+   * @generated from field: bool preempted = 3;
+   */
+  preempted: boolean;
+};
+
+/**
+ * Describes the message millrace.v1.Recollection.
+ * Use `create(RecollectionSchema)` to create a new message.
+ */
+export const RecollectionSchema: GenMessage<Recollection> = /*@__PURE__*/
+  messageDesc(file_millrace_v1_rendezvous, 8);
 
 /**
  * Who takes part in a collective operation.

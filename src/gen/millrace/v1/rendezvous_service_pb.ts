@@ -4,7 +4,7 @@
 
 import type { GenFile, GenMessage, GenService } from "@bufbuild/protobuf/codegenv2";
 import { fileDesc, messageDesc, serviceDesc } from "@bufbuild/protobuf/codegenv2";
-import type { CollectiveAnswer, Contribution, JoinRequest, Peer } from "./rendezvous_pb.js";
+import type { CollectiveAnswer, Contribution, Heartbeat, JoinRequest, Peer, Recollection } from "./rendezvous_pb.js";
 import { file_millrace_v1_rendezvous } from "./rendezvous_pb.js";
 import type { TrialRunState } from "./trial_pb.js";
 import { file_millrace_v1_trial } from "./trial_pb.js";
@@ -14,7 +14,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file millrace/v1/rendezvous_service.proto.
  */
 export const file_millrace_v1_rendezvous_service: GenFile = /*@__PURE__*/
-  fileDesc("CiRtaWxscmFjZS92MS9yZW5kZXp2b3VzX3NlcnZpY2UucHJvdG8SC21pbGxyYWNlLnYxIqMBCg1BdHRlbmRSZXF1ZXN0EigKBGpvaW4YASABKAsyGC5taWxscmFjZS52MS5Kb2luUmVxdWVzdEgAEjEKDGNvbnRyaWJ1dGlvbhgCIAEoCzIZLm1pbGxyYWNlLnYxLkNvbnRyaWJ1dGlvbkgAEioKBWxlYXZlGAMgASgLMhkubWlsbHJhY2UudjEuTGVhdmVSZXF1ZXN0SABCCQoHbWVzc2FnZSIeCgxMZWF2ZVJlcXVlc3QSDgoGcmVhc29uGAEgASgJIsQBCg5BdHRlbmRSZXNwb25zZRIlCgZqb2luZWQYASABKAsyEy5taWxscmFjZS52MS5Kb2luZWRIABInCgdzdGFydGVkGAIgASgLMhQubWlsbHJhY2UudjEuU3RhcnRlZEgAEi8KBmFuc3dlchgDIAEoCzIdLm1pbGxyYWNlLnYxLkNvbGxlY3RpdmVBbnN3ZXJIABImCgVlbmRlZBgEIAEoCzIVLm1pbGxyYWNlLnYxLlJ1bkVuZGVkSABCCQoHbWVzc2FnZSIeCgZKb2luZWQSFAoMdHJpYWxfcnVuX2lkGAEgASgFIkEKB1N0YXJ0ZWQSFAoMdHJpYWxfcnVuX2lkGAEgASgFEiAKBXBlZXJzGAIgAygLMhEubWlsbHJhY2UudjEuUGVlciJbCghSdW5FbmRlZBIpCgVzdGF0ZRgBIAEoDjIaLm1pbGxyYWNlLnYxLlRyaWFsUnVuU3RhdGUSDgoGcmVhc29uGAIgASgJEhQKDHRyaWFsX3J1bl9pZBgDIAEoBTJaChFSZW5kZXp2b3VzU2VydmljZRJFCgZBdHRlbmQSGi5taWxscmFjZS52MS5BdHRlbmRSZXF1ZXN0GhsubWlsbHJhY2UudjEuQXR0ZW5kUmVzcG9uc2UoATABYgZwcm90bzM", [file_millrace_v1_rendezvous, file_millrace_v1_trial]);
+  fileDesc("CiRtaWxscmFjZS92MS9yZW5kZXp2b3VzX3NlcnZpY2UucHJvdG8SC21pbGxyYWNlLnYxIoMCCg1BdHRlbmRSZXF1ZXN0EigKBGpvaW4YASABKAsyGC5taWxscmFjZS52MS5Kb2luUmVxdWVzdEgAEjEKDGNvbnRyaWJ1dGlvbhgCIAEoCzIZLm1pbGxyYWNlLnYxLkNvbnRyaWJ1dGlvbkgAEioKBWxlYXZlGAMgASgLMhkubWlsbHJhY2UudjEuTGVhdmVSZXF1ZXN0SAASKwoJaGVhcnRiZWF0GAQgASgLMhYubWlsbHJhY2UudjEuSGVhcnRiZWF0SAASMQoMcmVjb2xsZWN0aW9uGAUgASgLMhkubWlsbHJhY2UudjEuUmVjb2xsZWN0aW9uSABCCQoHbWVzc2FnZSIeCgxMZWF2ZVJlcXVlc3QSDgoGcmVhc29uGAEgASgJIvEBCg5BdHRlbmRSZXNwb25zZRIlCgZqb2luZWQYASABKAsyEy5taWxscmFjZS52MS5Kb2luZWRIABInCgdzdGFydGVkGAIgASgLMhQubWlsbHJhY2UudjEuU3RhcnRlZEgAEi8KBmFuc3dlchgDIAEoCzIdLm1pbGxyYWNlLnYxLkNvbGxlY3RpdmVBbnN3ZXJIABImCgVlbmRlZBgEIAEoCzIVLm1pbGxyYWNlLnYxLlJ1bkVuZGVkSAASKwoJaGVhcnRiZWF0GAUgASgLMhYubWlsbHJhY2UudjEuSGVhcnRiZWF0SABCCQoHbWVzc2FnZSJDCgZKb2luZWQSFAoMdHJpYWxfcnVuX2lkGAEgASgFEhAKCGxlYXNlX21zGAIgASgFEhEKCXJlY29sbGVjdBgDIAEoCCJBCgdTdGFydGVkEhQKDHRyaWFsX3J1bl9pZBgBIAEoBRIgCgVwZWVycxgCIAMoCzIRLm1pbGxyYWNlLnYxLlBlZXIiWwoIUnVuRW5kZWQSKQoFc3RhdGUYASABKA4yGi5taWxscmFjZS52MS5UcmlhbFJ1blN0YXRlEg4KBnJlYXNvbhgCIAEoCRIUCgx0cmlhbF9ydW5faWQYAyABKAUyWgoRUmVuZGV6dm91c1NlcnZpY2USRQoGQXR0ZW5kEhoubWlsbHJhY2UudjEuQXR0ZW5kUmVxdWVzdBobLm1pbGxyYWNlLnYxLkF0dGVuZFJlc3BvbnNlKAEwAWIGcHJvdG8z", [file_millrace_v1_rendezvous, file_millrace_v1_trial]);
 
 /**
  * What a worker sends.
@@ -51,6 +51,22 @@ export type AttendRequest = Message<"millrace.v1.AttendRequest"> & {
      */
     value: LeaveRequest;
     case: "leave";
+  } | {
+    /**
+     * Sent several times in each lease. The server answers it with one of its own.
+     *
+     * @generated from field: millrace.v1.Heartbeat heartbeat = 4;
+     */
+    value: Heartbeat;
+    case: "heartbeat";
+  } | {
+    /**
+     * Right after a `joined` that asks for it, before any contribution, oldest first.
+     *
+     * @generated from field: millrace.v1.Recollection recollection = 5;
+     */
+    value: Recollection;
+    case: "recollection";
   } | { case: undefined; value?: undefined };
 };
 
@@ -125,6 +141,14 @@ export type AttendResponse = Message<"millrace.v1.AttendResponse"> & {
      */
     value: RunEnded;
     case: "ended";
+  } | {
+    /**
+     * The answer to a heartbeat.
+     *
+     * @generated from field: millrace.v1.Heartbeat heartbeat = 5;
+     */
+    value: Heartbeat;
+    case: "heartbeat";
   } | { case: undefined; value?: undefined };
 };
 
@@ -147,6 +171,21 @@ export type Joined = Message<"millrace.v1.Joined"> & {
    * @generated from field: int32 trial_run_id = 1;
    */
   trialRunId: number;
+
+  /**
+   * How long the server keeps a silent member, in milliseconds. The member sends a heartbeat at least five
+   * times as often.
+   *
+   * @generated from field: int32 lease_ms = 2;
+   */
+  leaseMs: number;
+
+  /**
+   * Whether the server was started since the run began, and asks for the member's recollections.
+   *
+   * @generated from field: bool recollect = 3;
+   */
+  recollect: boolean;
 };
 
 /**
@@ -228,7 +267,8 @@ export const RendezvousService: GenService<{
   /**
    * Makes the caller a member of a trial run for as long as the stream is open. The first request is a
    * join; collective operations follow. A member whose stream breaks has 1 second to join again with the
-   * same member_uuid; then it is gone, and with it the run.
+   * same member_uuid; one whose stream is open but silent, without even a heartbeat, has a lease. Then it is
+   * gone, and with it the run. After a restart of the server every member has a lease to come back.
    *
    * INVALID_ARGUMENT if rank and sizes do not fit. NOT_FOUND if the trial does not exist.
    * FAILED_PRECONDITION if the trial is paused or canceled, or another run than the named one is open, or it

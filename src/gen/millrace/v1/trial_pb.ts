@@ -14,7 +14,7 @@ import type { JsonObject, Message } from "@bufbuild/protobuf";
  * Describes the file millrace/v1/trial.proto.
  */
 export const file_millrace_v1_trial: GenFile = /*@__PURE__*/
-  fileDesc("ChdtaWxscmFjZS92MS90cmlhbC5wcm90bxILbWlsbHJhY2UudjEiuQMKBVRyaWFsEgoKAmlkGAEgASgFEhUKDWV4cGVyaW1lbnRfaWQYAiABKAUSKAoHaHBhcmFtcxgDIAEoCzIXLmdvb2dsZS5wcm90b2J1Zi5TdHJ1Y3QSJgoFc3RhdGUYBCABKA4yFy5taWxscmFjZS52MS5UcmlhbFN0YXRlEhAKCHJlc3RhcnRzGAUgASgFEhQKDG1heF9yZXN0YXJ0cxgGIAEoBRIUCgx0cmlhbF9ydW5faWQYByABKAUSFAoMcmVjb3Jkc19kb25lGAggASgDEhUKDXJlY29yZHNfdG90YWwYCSABKAMSHAoUc3VtbWFyeV9tZXRyaWNzX2pzb24YCiABKAkSJQoHc3RvcmFnZRgLIAEoCzIULm1pbGxyYWNlLnYxLlN0b3JhZ2USEwoLb3V0cHV0X3V1aWQYDCABKAkSFwoPcGF1c2VfcmVxdWVzdGVkGA0gASgIEi8KC2NyZWF0ZV90aW1lGA4gASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIsCghlbmRfdGltZRgPIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAi9QEKCFRyaWFsUnVuEhAKCHRyaWFsX2lkGAEgASgFEhQKDHRyaWFsX3J1bl9pZBgCIAEoBRIpCgVzdGF0ZRgDIAEoDjIaLm1pbGxyYWNlLnYxLlRyaWFsUnVuU3RhdGUSEgoKd29ybGRfc2l6ZRgEIAEoBRIOCgZyZWFzb24YBSABKAkSFAoMam9pbmVkX2NvdW50GAYgASgFEi4KCnN0YXJ0X3RpbWUYByABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEiwKCGVuZF90aW1lGAggASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCJTCgZNZW1iZXISEAoIdHJpYWxfaWQYASABKAUSFAoMdHJpYWxfcnVuX2lkGAIgASgFEgwKBHJhbmsYAyABKAUSEwoLbWVtYmVyX3V1aWQYBCABKAkiWAoLVHJpYWxPdXRwdXQSJQoEZmlsZRgBIAEoCzIXLm1pbGxyYWNlLnYxLlN0b3JlZEZpbGUSDAoEcmFuaxgCIAEoBRIUCgx0cmlhbF9ydW5faWQYAyABKAUqpQEKClRyaWFsU3RhdGUSGwoXVFJJQUxfU1RBVEVfVU5TUEVDSUZJRUQQABIWChJUUklBTF9TVEFURV9BQ1RJVkUQARIWChJUUklBTF9TVEFURV9QQVVTRUQQAhIZChVUUklBTF9TVEFURV9DT01QTEVURUQQAxIYChRUUklBTF9TVEFURV9DQU5DRUxFRBAEEhUKEVRSSUFMX1NUQVRFX0VSUk9SEAUq4AEKDVRyaWFsUnVuU3RhdGUSHwobVFJJQUxfUlVOX1NUQVRFX1VOU1BFQ0lGSUVEEAASGwoXVFJJQUxfUlVOX1NUQVRFX0ZPUk1JTkcQARIbChdUUklBTF9SVU5fU1RBVEVfUlVOTklORxACEh0KGVRSSUFMX1JVTl9TVEFURV9DT01QTEVURUQQAxIdChlUUklBTF9SVU5fU1RBVEVfUFJFRU1QVEVEEAQSGgoWVFJJQUxfUlVOX1NUQVRFX0ZBSUxFRBAFEhoKFlRSSUFMX1JVTl9TVEFURV9LSUxMRUQQBirTAQoQVHJpYWxSdW5EZWNpc2lvbhIiCh5UUklBTF9SVU5fREVDSVNJT05fVU5TUEVDSUZJRUQQABIeChpUUklBTF9SVU5fREVDSVNJT05fUkVTVEFSVBABEhsKF1RSSUFMX1JVTl9ERUNJU0lPTl9ET05FEAISHQoZVFJJQUxfUlVOX0RFQ0lTSU9OX0ZBSUxFRBADEiAKHFRSSUFMX1JVTl9ERUNJU0lPTl9QUkVFTVBURUQQBBIdChlUUklBTF9SVU5fREVDSVNJT05fS0lMTEVEEAUqiwEKE1RyaWFsU291cmNlSW5mb1R5cGUSJgoiVFJJQUxfU09VUkNFX0lORk9fVFlQRV9VTlNQRUNJRklFRBAAEiQKIFRSSUFMX1NPVVJDRV9JTkZPX1RZUEVfSU5GRVJFTkNFEAESJgoiVFJJQUxfU09VUkNFX0lORk9fVFlQRV9GSU5FX1RVTklORxACYgZwcm90bzM", [file_google_protobuf_struct, file_google_protobuf_timestamp, file_millrace_v1_storage]);
+  fileDesc("ChdtaWxscmFjZS92MS90cmlhbC5wcm90bxILbWlsbHJhY2UudjEi0QMKBVRyaWFsEgoKAmlkGAEgASgFEhUKDWV4cGVyaW1lbnRfaWQYAiABKAUSKAoHaHBhcmFtcxgDIAEoCzIXLmdvb2dsZS5wcm90b2J1Zi5TdHJ1Y3QSJgoFc3RhdGUYBCABKA4yFy5taWxscmFjZS52MS5UcmlhbFN0YXRlEhAKCHJlc3RhcnRzGAUgASgFEhQKDG1heF9yZXN0YXJ0cxgGIAEoBRIUCgx0cmlhbF9ydW5faWQYByABKAUSFAoMcmVjb3Jkc19kb25lGAggASgDEhUKDXJlY29yZHNfdG90YWwYCSABKAMSHAoUc3VtbWFyeV9tZXRyaWNzX2pzb24YCiABKAkSJQoHc3RvcmFnZRgLIAEoCzIULm1pbGxyYWNlLnYxLlN0b3JhZ2USEwoLb3V0cHV0X3V1aWQYDCABKAkSFwoPcGF1c2VfcmVxdWVzdGVkGA0gASgIEi8KC2NyZWF0ZV90aW1lGA4gASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIsCghlbmRfdGltZRgPIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASFgoOcmVjb3Jkc19mYWlsZWQYECABKAMiiAEKClRyaWFsRXJyb3ISDgoGcmVjb3JkGAEgASgDEgwKBHJhbmsYAiABKAUSFAoMdHJpYWxfcnVuX2lkGAMgASgFEg0KBWVycm9yGAQgASgJEg0KBXN0YWNrGAUgASgJEigKBHRpbWUYBiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wIqQCCghUcmlhbFJ1bhIQCgh0cmlhbF9pZBgBIAEoBRIUCgx0cmlhbF9ydW5faWQYAiABKAUSKQoFc3RhdGUYAyABKA4yGi5taWxscmFjZS52MS5UcmlhbFJ1blN0YXRlEhIKCndvcmxkX3NpemUYBCABKAUSDgoGcmVhc29uGAUgASgJEhQKDGpvaW5lZF9jb3VudBgGIAEoBRIuCgpzdGFydF90aW1lGAcgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIsCghlbmRfdGltZRgIIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASEgoKb3duZXJfaG9zdBgJIAEoCRIZChFwcmVlbXB0X3JlcXVlc3RlZBgKIAEoCCJTCgZNZW1iZXISEAoIdHJpYWxfaWQYASABKAUSFAoMdHJpYWxfcnVuX2lkGAIgASgFEgwKBHJhbmsYAyABKAUSEwoLbWVtYmVyX3V1aWQYBCABKAkiWAoLVHJpYWxPdXRwdXQSJQoEZmlsZRgBIAEoCzIXLm1pbGxyYWNlLnYxLlN0b3JlZEZpbGUSDAoEcmFuaxgCIAEoBRIUCgx0cmlhbF9ydW5faWQYAyABKAUqpQEKClRyaWFsU3RhdGUSGwoXVFJJQUxfU1RBVEVfVU5TUEVDSUZJRUQQABIWChJUUklBTF9TVEFURV9BQ1RJVkUQARIWChJUUklBTF9TVEFURV9QQVVTRUQQAhIZChVUUklBTF9TVEFURV9DT01QTEVURUQQAxIYChRUUklBTF9TVEFURV9DQU5DRUxFRBAEEhUKEVRSSUFMX1NUQVRFX0VSUk9SEAUq4AEKDVRyaWFsUnVuU3RhdGUSHwobVFJJQUxfUlVOX1NUQVRFX1VOU1BFQ0lGSUVEEAASGwoXVFJJQUxfUlVOX1NUQVRFX0ZPUk1JTkcQARIbChdUUklBTF9SVU5fU1RBVEVfUlVOTklORxACEh0KGVRSSUFMX1JVTl9TVEFURV9DT01QTEVURUQQAxIdChlUUklBTF9SVU5fU1RBVEVfUFJFRU1QVEVEEAQSGgoWVFJJQUxfUlVOX1NUQVRFX0ZBSUxFRBAFEhoKFlRSSUFMX1JVTl9TVEFURV9LSUxMRUQQBirTAQoQVHJpYWxSdW5EZWNpc2lvbhIiCh5UUklBTF9SVU5fREVDSVNJT05fVU5TUEVDSUZJRUQQABIeChpUUklBTF9SVU5fREVDSVNJT05fUkVTVEFSVBABEhsKF1RSSUFMX1JVTl9ERUNJU0lPTl9ET05FEAISHQoZVFJJQUxfUlVOX0RFQ0lTSU9OX0ZBSUxFRBADEiAKHFRSSUFMX1JVTl9ERUNJU0lPTl9QUkVFTVBURUQQBBIdChlUUklBTF9SVU5fREVDSVNJT05fS0lMTEVEEAUqiwEKE1RyaWFsU291cmNlSW5mb1R5cGUSJgoiVFJJQUxfU09VUkNFX0lORk9fVFlQRV9VTlNQRUNJRklFRBAAEiQKIFRSSUFMX1NPVVJDRV9JTkZPX1RZUEVfSU5GRVJFTkNFEAESJgoiVFJJQUxfU09VUkNFX0lORk9fVFlQRV9GSU5FX1RVTklORxACYgZwcm90bzM", [file_google_protobuf_struct, file_google_protobuf_timestamp, file_millrace_v1_storage]);
 
 /**
  * One job: a processor over a data set, with hyperparameters.
@@ -72,7 +72,7 @@ export type Trial = Message<"millrace.v1.Trial"> & {
   trialRunId: number;
 
   /**
-   * The number of records that are committed.
+   * The number of records that are committed, without those that failed.
    *
    * @generated from field: int64 records_done = 8;
    */
@@ -126,6 +126,13 @@ export type Trial = Message<"millrace.v1.Trial"> & {
    * @generated from field: google.protobuf.Timestamp end_time = 15;
    */
   endTime?: Timestamp | undefined;
+
+  /**
+   * The number of records that failed: the trial's dead letters.
+   *
+   * @generated from field: int64 records_failed = 16;
+   */
+  recordsFailed: bigint;
 };
 
 /**
@@ -134,6 +141,62 @@ export type Trial = Message<"millrace.v1.Trial"> & {
  */
 export const TrialSchema: GenMessage<Trial> = /*@__PURE__*/
   messageDesc(file_millrace_v1_trial, 0);
+
+/**
+ * A dead letter: a record that failed, which the trial skipped.
+ *
+ * @generated from message millrace.v1.TrialError
+ */
+export type TrialError = Message<"millrace.v1.TrialError"> & {
+  /**
+   * The record.
+   *
+   * @generated from field: int64 record = 1;
+   */
+  record: bigint;
+
+  /**
+   * The rank of the worker that tried it.
+   *
+   * @generated from field: int32 rank = 2;
+   */
+  rank: number;
+
+  /**
+   * The trial run.
+   *
+   * @generated from field: int32 trial_run_id = 3;
+   */
+  trialRunId: number;
+
+  /**
+   * The message of the error.
+   *
+   * @generated from field: string error = 4;
+   */
+  error: string;
+
+  /**
+   * The stack of the error; empty if it has none.
+   *
+   * @generated from field: string stack = 5;
+   */
+  stack: string;
+
+  /**
+   * When it was recorded.
+   *
+   * @generated from field: google.protobuf.Timestamp time = 6;
+   */
+  time?: Timestamp | undefined;
+};
+
+/**
+ * Describes the message millrace.v1.TrialError.
+ * Use `create(TrialErrorSchema)` to create a new message.
+ */
+export const TrialErrorSchema: GenMessage<TrialError> = /*@__PURE__*/
+  messageDesc(file_millrace_v1_trial, 1);
 
 /**
  * One attempt at a trial. Together, (trial_id, trial_run_id) name it.
@@ -196,6 +259,20 @@ export type TrialRun = Message<"millrace.v1.TrialRun"> & {
    * @generated from field: google.protobuf.Timestamp end_time = 8;
    */
   endTime?: Timestamp | undefined;
+
+  /**
+   * The host of the process that owns the run; empty if workers formed it by themselves.
+   *
+   * @generated from field: string owner_host = 9;
+   */
+  ownerHost: string;
+
+  /**
+   * True from a request to preempt the run until it ends.
+   *
+   * @generated from field: bool preempt_requested = 10;
+   */
+  preemptRequested: boolean;
 };
 
 /**
@@ -203,7 +280,7 @@ export type TrialRun = Message<"millrace.v1.TrialRun"> & {
  * Use `create(TrialRunSchema)` to create a new message.
  */
 export const TrialRunSchema: GenMessage<TrialRun> = /*@__PURE__*/
-  messageDesc(file_millrace_v1_trial, 1);
+  messageDesc(file_millrace_v1_trial, 2);
 
 /**
  * One worker process in one trial run. Every write of a worker carries it.
@@ -245,7 +322,7 @@ export type Member = Message<"millrace.v1.Member"> & {
  * Use `create(MemberSchema)` to create a new message.
  */
 export const MemberSchema: GenMessage<Member> = /*@__PURE__*/
-  messageDesc(file_millrace_v1_trial, 2);
+  messageDesc(file_millrace_v1_trial, 3);
 
 /**
  * An output file of a trial: what its workers have committed of it.
@@ -280,7 +357,7 @@ export type TrialOutput = Message<"millrace.v1.TrialOutput"> & {
  * Use `create(TrialOutputSchema)` to create a new message.
  */
 export const TrialOutputSchema: GenMessage<TrialOutput> = /*@__PURE__*/
-  messageDesc(file_millrace_v1_trial, 3);
+  messageDesc(file_millrace_v1_trial, 4);
 
 /**
  * The state of a trial.

@@ -5,7 +5,7 @@
 import type { GenFile, GenMessage, GenService } from "@bufbuild/protobuf/codegenv2";
 import { fileDesc, messageDesc, serviceDesc } from "@bufbuild/protobuf/codegenv2";
 import { file_google_protobuf_struct } from "@bufbuild/protobuf/wkt";
-import type { Trial, TrialOutput, TrialRun, TrialRunDecision, TrialRunState, TrialSourceInfoType } from "./trial_pb.js";
+import type { Trial, TrialError, TrialOutput, TrialRun, TrialRunDecision, TrialRunState, TrialSourceInfoType } from "./trial_pb.js";
 import { file_millrace_v1_trial } from "./trial_pb.js";
 import type { JsonObject, Message } from "@bufbuild/protobuf";
 
@@ -13,7 +13,7 @@ import type { JsonObject, Message } from "@bufbuild/protobuf";
  * Describes the file millrace/v1/trial_service.proto.
  */
 export const file_millrace_v1_trial_service: GenFile = /*@__PURE__*/
-  fileDesc("Ch9taWxscmFjZS92MS90cmlhbF9zZXJ2aWNlLnByb3RvEgttaWxscmFjZS52MSJ/ChJDcmVhdGVUcmlhbFJlcXVlc3QSEgoKcmVxdWVzdF9pZBgBIAEoCRIVCg1leHBlcmltZW50X2lkGAIgASgFEigKB2hwYXJhbXMYAyABKAsyFy5nb29nbGUucHJvdG9idWYuU3RydWN0EhQKDG1heF9yZXN0YXJ0cxgEIAEoBSI4ChNDcmVhdGVUcmlhbFJlc3BvbnNlEiEKBXRyaWFsGAEgASgLMhIubWlsbHJhY2UudjEuVHJpYWwiIwoPR2V0VHJpYWxSZXF1ZXN0EhAKCHRyaWFsX2lkGAEgASgFIjUKEEdldFRyaWFsUmVzcG9uc2USIQoFdHJpYWwYASABKAsyEi5taWxscmFjZS52MS5UcmlhbCJRChFMaXN0VHJpYWxzUmVxdWVzdBIRCglwYWdlX3NpemUYASABKAUSEgoKcGFnZV90b2tlbhgCIAEoCRIVCg1leHBlcmltZW50X2lkGAMgASgFIlEKEkxpc3RUcmlhbHNSZXNwb25zZRIiCgZ0cmlhbHMYASADKAsyEi5taWxscmFjZS52MS5UcmlhbBIXCg9uZXh0X3BhZ2VfdG9rZW4YAiABKAkiZAoUU3RhcnRUcmlhbFJ1blJlcXVlc3QSEgoKcmVxdWVzdF9pZBgBIAEoCRIQCgh0cmlhbF9pZBgCIAEoBRISCgp3b3JsZF9zaXplGAMgASgFEhIKCm93bmVyX2hvc3QYBCABKAkiQQoVU3RhcnRUcmlhbFJ1blJlc3BvbnNlEigKCXRyaWFsX3J1bhgBIAEoCzIVLm1pbGxyYWNlLnYxLlRyaWFsUnVuIjwKEkdldFRyaWFsUnVuUmVxdWVzdBIQCgh0cmlhbF9pZBgBIAEoBRIUCgx0cmlhbF9ydW5faWQYAiABKAUiPwoTR2V0VHJpYWxSdW5SZXNwb25zZRIoCgl0cmlhbF9ydW4YASABKAsyFS5taWxscmFjZS52MS5UcmlhbFJ1biJ3ChJFbmRUcmlhbFJ1blJlcXVlc3QSEAoIdHJpYWxfaWQYASABKAUSFAoMdHJpYWxfcnVuX2lkGAIgASgFEikKBXN0YXRlGAMgASgOMhoubWlsbHJhY2UudjEuVHJpYWxSdW5TdGF0ZRIOCgZyZWFzb24YBCABKAkikwEKE0VuZFRyaWFsUnVuUmVzcG9uc2USLwoIZGVjaXNpb24YASABKA4yHS5taWxscmFjZS52MS5UcmlhbFJ1bkRlY2lzaW9uEigKCXRyaWFsX3J1bhgCIAEoCzIVLm1pbGxyYWNlLnYxLlRyaWFsUnVuEiEKBXRyaWFsGAMgASgLMhIubWlsbHJhY2UudjEuVHJpYWwiJQoRUGF1c2VUcmlhbFJlcXVlc3QSEAoIdHJpYWxfaWQYASABKAUiNwoSUGF1c2VUcmlhbFJlc3BvbnNlEiEKBXRyaWFsGAEgASgLMhIubWlsbHJhY2UudjEuVHJpYWwiKAoUQWN0aXZhdGVUcmlhbFJlcXVlc3QSEAoIdHJpYWxfaWQYASABKAUiOgoVQWN0aXZhdGVUcmlhbFJlc3BvbnNlEiEKBXRyaWFsGAEgASgLMhIubWlsbHJhY2UudjEuVHJpYWwiJAoQS2lsbFRyaWFsUmVxdWVzdBIQCgh0cmlhbF9pZBgBIAEoBSI2ChFLaWxsVHJpYWxSZXNwb25zZRIhCgV0cmlhbBgBIAEoCzISLm1pbGxyYWNlLnYxLlRyaWFsIsIBChxSZXBvcnRUcmlhbFNvdXJjZUluZm9SZXF1ZXN0EhAKCHRyaWFsX2lkGAEgASgFEi4KBHR5cGUYAiABKA4yIC5taWxscmFjZS52MS5UcmlhbFNvdXJjZUluZm9UeXBlEhkKD2NoZWNrcG9pbnRfdXVpZBgDIAEoCUgAEjsKDW1vZGVsX3ZlcnNpb24YBCABKAsyIi5taWxscmFjZS52MS5Nb2RlbFZlcnNpb25SZWZlcmVuY2VIAEIICgZzb3VyY2UiNwoVTW9kZWxWZXJzaW9uUmVmZXJlbmNlEg0KBW1vZGVsGAEgASgJEg8KB3ZlcnNpb24YAiABKAUiOAodUmVwb3J0VHJpYWxTb3VyY2VJbmZvUmVzcG9uc2USFwoPY2hlY2twb2ludF91dWlkGAEgASgJIlIKF0xpc3RUcmlhbE91dHB1dHNSZXF1ZXN0EhEKCXBhZ2Vfc2l6ZRgBIAEoBRISCgpwYWdlX3Rva2VuGAIgASgJEhAKCHRyaWFsX2lkGAMgASgFIl4KGExpc3RUcmlhbE91dHB1dHNSZXNwb25zZRIpCgdvdXRwdXRzGAEgAygLMhgubWlsbHJhY2UudjEuVHJpYWxPdXRwdXQSFwoPbmV4dF9wYWdlX3Rva2VuGAIgASgJMu8HCgxUcmlhbFNlcnZpY2USVQoLQ3JlYXRlVHJpYWwSHy5taWxscmFjZS52MS5DcmVhdGVUcmlhbFJlcXVlc3QaIC5taWxscmFjZS52MS5DcmVhdGVUcmlhbFJlc3BvbnNlIgOQAgISTAoIR2V0VHJpYWwSHC5taWxscmFjZS52MS5HZXRUcmlhbFJlcXVlc3QaHS5taWxscmFjZS52MS5HZXRUcmlhbFJlc3BvbnNlIgOQAgESUgoKTGlzdFRyaWFscxIeLm1pbGxyYWNlLnYxLkxpc3RUcmlhbHNSZXF1ZXN0Gh8ubWlsbHJhY2UudjEuTGlzdFRyaWFsc1Jlc3BvbnNlIgOQAgESWwoNU3RhcnRUcmlhbFJ1bhIhLm1pbGxyYWNlLnYxLlN0YXJ0VHJpYWxSdW5SZXF1ZXN0GiIubWlsbHJhY2UudjEuU3RhcnRUcmlhbFJ1blJlc3BvbnNlIgOQAgISVQoLR2V0VHJpYWxSdW4SHy5taWxscmFjZS52MS5HZXRUcmlhbFJ1blJlcXVlc3QaIC5taWxscmFjZS52MS5HZXRUcmlhbFJ1blJlc3BvbnNlIgOQAgESVQoLRW5kVHJpYWxSdW4SHy5taWxscmFjZS52MS5FbmRUcmlhbFJ1blJlcXVlc3QaIC5taWxscmFjZS52MS5FbmRUcmlhbFJ1blJlc3BvbnNlIgOQAgISUgoKUGF1c2VUcmlhbBIeLm1pbGxyYWNlLnYxLlBhdXNlVHJpYWxSZXF1ZXN0Gh8ubWlsbHJhY2UudjEuUGF1c2VUcmlhbFJlc3BvbnNlIgOQAgISWwoNQWN0aXZhdGVUcmlhbBIhLm1pbGxyYWNlLnYxLkFjdGl2YXRlVHJpYWxSZXF1ZXN0GiIubWlsbHJhY2UudjEuQWN0aXZhdGVUcmlhbFJlc3BvbnNlIgOQAgISTwoJS2lsbFRyaWFsEh0ubWlsbHJhY2UudjEuS2lsbFRyaWFsUmVxdWVzdBoeLm1pbGxyYWNlLnYxLktpbGxUcmlhbFJlc3BvbnNlIgOQAgIScwoVUmVwb3J0VHJpYWxTb3VyY2VJbmZvEikubWlsbHJhY2UudjEuUmVwb3J0VHJpYWxTb3VyY2VJbmZvUmVxdWVzdBoqLm1pbGxyYWNlLnYxLlJlcG9ydFRyaWFsU291cmNlSW5mb1Jlc3BvbnNlIgOQAgISZAoQTGlzdFRyaWFsT3V0cHV0cxIkLm1pbGxyYWNlLnYxLkxpc3RUcmlhbE91dHB1dHNSZXF1ZXN0GiUubWlsbHJhY2UudjEuTGlzdFRyaWFsT3V0cHV0c1Jlc3BvbnNlIgOQAgFiBnByb3RvMw", [file_google_protobuf_struct, file_millrace_v1_trial]);
+  fileDesc("Ch9taWxscmFjZS92MS90cmlhbF9zZXJ2aWNlLnByb3RvEgttaWxscmFjZS52MSJ/ChJDcmVhdGVUcmlhbFJlcXVlc3QSEgoKcmVxdWVzdF9pZBgBIAEoCRIVCg1leHBlcmltZW50X2lkGAIgASgFEigKB2hwYXJhbXMYAyABKAsyFy5nb29nbGUucHJvdG9idWYuU3RydWN0EhQKDG1heF9yZXN0YXJ0cxgEIAEoBSI4ChNDcmVhdGVUcmlhbFJlc3BvbnNlEiEKBXRyaWFsGAEgASgLMhIubWlsbHJhY2UudjEuVHJpYWwiIwoPR2V0VHJpYWxSZXF1ZXN0EhAKCHRyaWFsX2lkGAEgASgFIjUKEEdldFRyaWFsUmVzcG9uc2USIQoFdHJpYWwYASABKAsyEi5taWxscmFjZS52MS5UcmlhbCJRChFMaXN0VHJpYWxzUmVxdWVzdBIRCglwYWdlX3NpemUYASABKAUSEgoKcGFnZV90b2tlbhgCIAEoCRIVCg1leHBlcmltZW50X2lkGAMgASgFIlEKEkxpc3RUcmlhbHNSZXNwb25zZRIiCgZ0cmlhbHMYASADKAsyEi5taWxscmFjZS52MS5UcmlhbBIXCg9uZXh0X3BhZ2VfdG9rZW4YAiABKAkieAoUU3RhcnRUcmlhbFJ1blJlcXVlc3QSEgoKcmVxdWVzdF9pZBgBIAEoCRIQCgh0cmlhbF9pZBgCIAEoBRISCgp3b3JsZF9zaXplGAMgASgFEhIKCm93bmVyX2hvc3QYBCABKAkSEgoKb3duZXJfdXVpZBgFIAEoCSJBChVTdGFydFRyaWFsUnVuUmVzcG9uc2USKAoJdHJpYWxfcnVuGAEgASgLMhUubWlsbHJhY2UudjEuVHJpYWxSdW4iPAoSR2V0VHJpYWxSdW5SZXF1ZXN0EhAKCHRyaWFsX2lkGAEgASgFEhQKDHRyaWFsX3J1bl9pZBgCIAEoBSI/ChNHZXRUcmlhbFJ1blJlc3BvbnNlEigKCXRyaWFsX3J1bhgBIAEoCzIVLm1pbGxyYWNlLnYxLlRyaWFsUnVuIncKEkVuZFRyaWFsUnVuUmVxdWVzdBIQCgh0cmlhbF9pZBgBIAEoBRIUCgx0cmlhbF9ydW5faWQYAiABKAUSKQoFc3RhdGUYAyABKA4yGi5taWxscmFjZS52MS5UcmlhbFJ1blN0YXRlEg4KBnJlYXNvbhgEIAEoCSKTAQoTRW5kVHJpYWxSdW5SZXNwb25zZRIvCghkZWNpc2lvbhgBIAEoDjIdLm1pbGxyYWNlLnYxLlRyaWFsUnVuRGVjaXNpb24SKAoJdHJpYWxfcnVuGAIgASgLMhUubWlsbHJhY2UudjEuVHJpYWxSdW4SIQoFdHJpYWwYAyABKAsyEi5taWxscmFjZS52MS5UcmlhbCIlChFQYXVzZVRyaWFsUmVxdWVzdBIQCgh0cmlhbF9pZBgBIAEoBSI3ChJQYXVzZVRyaWFsUmVzcG9uc2USIQoFdHJpYWwYASABKAsyEi5taWxscmFjZS52MS5UcmlhbCIoChRBY3RpdmF0ZVRyaWFsUmVxdWVzdBIQCgh0cmlhbF9pZBgBIAEoBSI6ChVBY3RpdmF0ZVRyaWFsUmVzcG9uc2USIQoFdHJpYWwYASABKAsyEi5taWxscmFjZS52MS5UcmlhbCIkChBLaWxsVHJpYWxSZXF1ZXN0EhAKCHRyaWFsX2lkGAEgASgFIjYKEUtpbGxUcmlhbFJlc3BvbnNlEiEKBXRyaWFsGAEgASgLMhIubWlsbHJhY2UudjEuVHJpYWwiwgEKHFJlcG9ydFRyaWFsU291cmNlSW5mb1JlcXVlc3QSEAoIdHJpYWxfaWQYASABKAUSLgoEdHlwZRgCIAEoDjIgLm1pbGxyYWNlLnYxLlRyaWFsU291cmNlSW5mb1R5cGUSGQoPY2hlY2twb2ludF91dWlkGAMgASgJSAASOwoNbW9kZWxfdmVyc2lvbhgEIAEoCzIiLm1pbGxyYWNlLnYxLk1vZGVsVmVyc2lvblJlZmVyZW5jZUgAQggKBnNvdXJjZSI3ChVNb2RlbFZlcnNpb25SZWZlcmVuY2USDQoFbW9kZWwYASABKAkSDwoHdmVyc2lvbhgCIAEoBSI4Ch1SZXBvcnRUcmlhbFNvdXJjZUluZm9SZXNwb25zZRIXCg9jaGVja3BvaW50X3V1aWQYASABKAkiUgoXTGlzdFRyaWFsT3V0cHV0c1JlcXVlc3QSEQoJcGFnZV9zaXplGAEgASgFEhIKCnBhZ2VfdG9rZW4YAiABKAkSEAoIdHJpYWxfaWQYAyABKAUiXgoYTGlzdFRyaWFsT3V0cHV0c1Jlc3BvbnNlEikKB291dHB1dHMYASADKAsyGC5taWxscmFjZS52MS5UcmlhbE91dHB1dBIXCg9uZXh0X3BhZ2VfdG9rZW4YAiABKAkiUQoTS2VlcFRyaWFsUnVuUmVxdWVzdBIQCgh0cmlhbF9pZBgBIAEoBRIUCgx0cmlhbF9ydW5faWQYAiABKAUSEgoKb3duZXJfdXVpZBgDIAEoCSJSChRLZWVwVHJpYWxSdW5SZXNwb25zZRIQCghsZWFzZV9tcxgBIAEoBRIoCgl0cmlhbF9ydW4YAiABKAsyFS5taWxscmFjZS52MS5UcmlhbFJ1biJQChZQcmVlbXB0VHJpYWxSdW5SZXF1ZXN0EhAKCHRyaWFsX2lkGAEgASgFEhQKDHRyaWFsX3J1bl9pZBgCIAEoBRIOCgZyZWFzb24YAyABKAkiQwoXUHJlZW1wdFRyaWFsUnVuUmVzcG9uc2USKAoJdHJpYWxfcnVuGAEgASgLMhUubWlsbHJhY2UudjEuVHJpYWxSdW4iUQoWTGlzdFRyaWFsRXJyb3JzUmVxdWVzdBIRCglwYWdlX3NpemUYASABKAUSEgoKcGFnZV90b2tlbhgCIAEoCRIQCgh0cmlhbF9pZBgDIAEoBSJbChdMaXN0VHJpYWxFcnJvcnNSZXNwb25zZRInCgZlcnJvcnMYASADKAsyFy5taWxscmFjZS52MS5UcmlhbEVycm9yEhcKD25leHRfcGFnZV90b2tlbhgCIAEoCSI/ChdSZXRyeVRyaWFsRXJyb3JzUmVxdWVzdBISCgpyZXF1ZXN0X2lkGAEgASgJEhAKCHRyaWFsX2lkGAIgASgFIlQKGFJldHJ5VHJpYWxFcnJvcnNSZXNwb25zZRIhCgV0cmlhbBgBIAEoCzISLm1pbGxyYWNlLnYxLlRyaWFsEhUKDXJlbW92ZWRfY291bnQYAiABKAMy9QoKDFRyaWFsU2VydmljZRJVCgtDcmVhdGVUcmlhbBIfLm1pbGxyYWNlLnYxLkNyZWF0ZVRyaWFsUmVxdWVzdBogLm1pbGxyYWNlLnYxLkNyZWF0ZVRyaWFsUmVzcG9uc2UiA5ACAhJMCghHZXRUcmlhbBIcLm1pbGxyYWNlLnYxLkdldFRyaWFsUmVxdWVzdBodLm1pbGxyYWNlLnYxLkdldFRyaWFsUmVzcG9uc2UiA5ACARJSCgpMaXN0VHJpYWxzEh4ubWlsbHJhY2UudjEuTGlzdFRyaWFsc1JlcXVlc3QaHy5taWxscmFjZS52MS5MaXN0VHJpYWxzUmVzcG9uc2UiA5ACARJbCg1TdGFydFRyaWFsUnVuEiEubWlsbHJhY2UudjEuU3RhcnRUcmlhbFJ1blJlcXVlc3QaIi5taWxscmFjZS52MS5TdGFydFRyaWFsUnVuUmVzcG9uc2UiA5ACAhJYCgxLZWVwVHJpYWxSdW4SIC5taWxscmFjZS52MS5LZWVwVHJpYWxSdW5SZXF1ZXN0GiEubWlsbHJhY2UudjEuS2VlcFRyaWFsUnVuUmVzcG9uc2UiA5ACAhJhCg9QcmVlbXB0VHJpYWxSdW4SIy5taWxscmFjZS52MS5QcmVlbXB0VHJpYWxSdW5SZXF1ZXN0GiQubWlsbHJhY2UudjEuUHJlZW1wdFRyaWFsUnVuUmVzcG9uc2UiA5ACAhJVCgtHZXRUcmlhbFJ1bhIfLm1pbGxyYWNlLnYxLkdldFRyaWFsUnVuUmVxdWVzdBogLm1pbGxyYWNlLnYxLkdldFRyaWFsUnVuUmVzcG9uc2UiA5ACARJVCgtFbmRUcmlhbFJ1bhIfLm1pbGxyYWNlLnYxLkVuZFRyaWFsUnVuUmVxdWVzdBogLm1pbGxyYWNlLnYxLkVuZFRyaWFsUnVuUmVzcG9uc2UiA5ACAhJSCgpQYXVzZVRyaWFsEh4ubWlsbHJhY2UudjEuUGF1c2VUcmlhbFJlcXVlc3QaHy5taWxscmFjZS52MS5QYXVzZVRyaWFsUmVzcG9uc2UiA5ACAhJbCg1BY3RpdmF0ZVRyaWFsEiEubWlsbHJhY2UudjEuQWN0aXZhdGVUcmlhbFJlcXVlc3QaIi5taWxscmFjZS52MS5BY3RpdmF0ZVRyaWFsUmVzcG9uc2UiA5ACAhJPCglLaWxsVHJpYWwSHS5taWxscmFjZS52MS5LaWxsVHJpYWxSZXF1ZXN0Gh4ubWlsbHJhY2UudjEuS2lsbFRyaWFsUmVzcG9uc2UiA5ACAhJhCg9MaXN0VHJpYWxFcnJvcnMSIy5taWxscmFjZS52MS5MaXN0VHJpYWxFcnJvcnNSZXF1ZXN0GiQubWlsbHJhY2UudjEuTGlzdFRyaWFsRXJyb3JzUmVzcG9uc2UiA5ACARJkChBSZXRyeVRyaWFsRXJyb3JzEiQubWlsbHJhY2UudjEuUmV0cnlUcmlhbEVycm9yc1JlcXVlc3QaJS5taWxscmFjZS52MS5SZXRyeVRyaWFsRXJyb3JzUmVzcG9uc2UiA5ACAhJzChVSZXBvcnRUcmlhbFNvdXJjZUluZm8SKS5taWxscmFjZS52MS5SZXBvcnRUcmlhbFNvdXJjZUluZm9SZXF1ZXN0GioubWlsbHJhY2UudjEuUmVwb3J0VHJpYWxTb3VyY2VJbmZvUmVzcG9uc2UiA5ACAhJkChBMaXN0VHJpYWxPdXRwdXRzEiQubWlsbHJhY2UudjEuTGlzdFRyaWFsT3V0cHV0c1JlcXVlc3QaJS5taWxscmFjZS52MS5MaXN0VHJpYWxPdXRwdXRzUmVzcG9uc2UiA5ACAWIGcHJvdG8z", [file_google_protobuf_struct, file_millrace_v1_trial]);
 
 /**
  * Asks for a new trial.
@@ -216,6 +216,13 @@ export type StartTrialRunRequest = Message<"millrace.v1.StartTrialRunRequest"> &
    * @generated from field: string owner_host = 4;
    */
   ownerHost: string;
+
+  /**
+   * The UUID of the process that owns the run and will call KeepTrialRun; empty for a run without an owner.
+   *
+   * @generated from field: string owner_uuid = 5;
+   */
+  ownerUuid: string;
 };
 
 /**
@@ -664,6 +671,244 @@ export const ListTrialOutputsResponseSchema: GenMessage<ListTrialOutputsResponse
   messageDesc(file_millrace_v1_trial_service, 22);
 
 /**
+ * Tells that the owner of a run is alive.
+ *
+ * @generated from message millrace.v1.KeepTrialRunRequest
+ */
+export type KeepTrialRunRequest = Message<"millrace.v1.KeepTrialRunRequest"> & {
+  /**
+   * The trial. Required.
+   *
+   * @generated from field: int32 trial_id = 1;
+   */
+  trialId: number;
+
+  /**
+   * The run. Required.
+   *
+   * @generated from field: int32 trial_run_id = 2;
+   */
+  trialRunId: number;
+
+  /**
+   * The owner, as StartTrialRun named it. Required.
+   *
+   * @generated from field: string owner_uuid = 3;
+   */
+  ownerUuid: string;
+};
+
+/**
+ * Describes the message millrace.v1.KeepTrialRunRequest.
+ * Use `create(KeepTrialRunRequestSchema)` to create a new message.
+ */
+export const KeepTrialRunRequestSchema: GenMessage<KeepTrialRunRequest> = /*@__PURE__*/
+  messageDesc(file_millrace_v1_trial_service, 23);
+
+/**
+ * Answers KeepTrialRun.
+ *
+ * @generated from message millrace.v1.KeepTrialRunResponse
+ */
+export type KeepTrialRunResponse = Message<"millrace.v1.KeepTrialRunResponse"> & {
+  /**
+   * How long the server takes a silent owner for alive, in milliseconds.
+   *
+   * @generated from field: int32 lease_ms = 1;
+   */
+  leaseMs: number;
+
+  /**
+   * The run.
+   *
+   * @generated from field: millrace.v1.TrialRun trial_run = 2;
+   */
+  trialRun?: TrialRun | undefined;
+};
+
+/**
+ * Describes the message millrace.v1.KeepTrialRunResponse.
+ * Use `create(KeepTrialRunResponseSchema)` to create a new message.
+ */
+export const KeepTrialRunResponseSchema: GenMessage<KeepTrialRunResponse> = /*@__PURE__*/
+  messageDesc(file_millrace_v1_trial_service, 24);
+
+/**
+ * Asks the workers of a run to stop.
+ *
+ * @generated from message millrace.v1.PreemptTrialRunRequest
+ */
+export type PreemptTrialRunRequest = Message<"millrace.v1.PreemptTrialRunRequest"> & {
+  /**
+   * The trial. Required.
+   *
+   * @generated from field: int32 trial_id = 1;
+   */
+  trialId: number;
+
+  /**
+   * The run. Required.
+   *
+   * @generated from field: int32 trial_run_id = 2;
+   */
+  trialRunId: number;
+
+  /**
+   * Why, in words for a person, such as the signal that came.
+   *
+   * @generated from field: string reason = 3;
+   */
+  reason: string;
+};
+
+/**
+ * Describes the message millrace.v1.PreemptTrialRunRequest.
+ * Use `create(PreemptTrialRunRequestSchema)` to create a new message.
+ */
+export const PreemptTrialRunRequestSchema: GenMessage<PreemptTrialRunRequest> = /*@__PURE__*/
+  messageDesc(file_millrace_v1_trial_service, 25);
+
+/**
+ * Answers PreemptTrialRun.
+ *
+ * @generated from message millrace.v1.PreemptTrialRunResponse
+ */
+export type PreemptTrialRunResponse = Message<"millrace.v1.PreemptTrialRunResponse"> & {
+  /**
+   * The run.
+   *
+   * @generated from field: millrace.v1.TrialRun trial_run = 1;
+   */
+  trialRun?: TrialRun | undefined;
+};
+
+/**
+ * Describes the message millrace.v1.PreemptTrialRunResponse.
+ * Use `create(PreemptTrialRunResponseSchema)` to create a new message.
+ */
+export const PreemptTrialRunResponseSchema: GenMessage<PreemptTrialRunResponse> = /*@__PURE__*/
+  messageDesc(file_millrace_v1_trial_service, 26);
+
+/**
+ * Asks for a page of a trial's dead letters.
+ *
+ * @generated from message millrace.v1.ListTrialErrorsRequest
+ */
+export type ListTrialErrorsRequest = Message<"millrace.v1.ListTrialErrorsRequest"> & {
+  /**
+   * How many to return at most; 0 means 50, more than 1000 means 1000.
+   *
+   * @generated from field: int32 page_size = 1;
+   */
+  pageSize: number;
+
+  /**
+   * The next_page_token of the page before; empty for the first page.
+   *
+   * @generated from field: string page_token = 2;
+   */
+  pageToken: string;
+
+  /**
+   * The trial. Required.
+   *
+   * @generated from field: int32 trial_id = 3;
+   */
+  trialId: number;
+};
+
+/**
+ * Describes the message millrace.v1.ListTrialErrorsRequest.
+ * Use `create(ListTrialErrorsRequestSchema)` to create a new message.
+ */
+export const ListTrialErrorsRequestSchema: GenMessage<ListTrialErrorsRequest> = /*@__PURE__*/
+  messageDesc(file_millrace_v1_trial_service, 27);
+
+/**
+ * Answers ListTrialErrors.
+ *
+ * @generated from message millrace.v1.ListTrialErrorsResponse
+ */
+export type ListTrialErrorsResponse = Message<"millrace.v1.ListTrialErrorsResponse"> & {
+  /**
+   * The dead letters of this page.
+   *
+   * @generated from field: repeated millrace.v1.TrialError errors = 1;
+   */
+  errors: TrialError[];
+
+  /**
+   * Where the next page starts; empty at the end.
+   *
+   * @generated from field: string next_page_token = 2;
+   */
+  nextPageToken: string;
+};
+
+/**
+ * Describes the message millrace.v1.ListTrialErrorsResponse.
+ * Use `create(ListTrialErrorsResponseSchema)` to create a new message.
+ */
+export const ListTrialErrorsResponseSchema: GenMessage<ListTrialErrorsResponse> = /*@__PURE__*/
+  messageDesc(file_millrace_v1_trial_service, 28);
+
+/**
+ * Asks for dead letters to be processed again.
+ *
+ * @generated from message millrace.v1.RetryTrialErrorsRequest
+ */
+export type RetryTrialErrorsRequest = Message<"millrace.v1.RetryTrialErrorsRequest"> & {
+  /**
+   * A unique string, at most 128 characters. A repeated request with it gets the first answer.
+   *
+   * @generated from field: string request_id = 1;
+   */
+  requestId: string;
+
+  /**
+   * The trial. Required.
+   *
+   * @generated from field: int32 trial_id = 2;
+   */
+  trialId: number;
+};
+
+/**
+ * Describes the message millrace.v1.RetryTrialErrorsRequest.
+ * Use `create(RetryTrialErrorsRequestSchema)` to create a new message.
+ */
+export const RetryTrialErrorsRequestSchema: GenMessage<RetryTrialErrorsRequest> = /*@__PURE__*/
+  messageDesc(file_millrace_v1_trial_service, 29);
+
+/**
+ * Answers RetryTrialErrors.
+ *
+ * @generated from message millrace.v1.RetryTrialErrorsResponse
+ */
+export type RetryTrialErrorsResponse = Message<"millrace.v1.RetryTrialErrorsResponse"> & {
+  /**
+   * The trial.
+   *
+   * @generated from field: millrace.v1.Trial trial = 1;
+   */
+  trial?: Trial | undefined;
+
+  /**
+   * How many dead letters were removed.
+   *
+   * @generated from field: int64 removed_count = 2;
+   */
+  removedCount: bigint;
+};
+
+/**
+ * Describes the message millrace.v1.RetryTrialErrorsResponse.
+ * Use `create(RetryTrialErrorsResponseSchema)` to create a new message.
+ */
+export const RetryTrialErrorsResponseSchema: GenMessage<RetryTrialErrorsResponse> = /*@__PURE__*/
+  messageDesc(file_millrace_v1_trial_service, 30);
+
+/**
  * Operates on trials and their runs.
  *
  * @generated from service millrace.v1.TrialService
@@ -704,9 +949,10 @@ export const TrialService: GenService<{
     output: typeof ListTrialsResponseSchema;
   },
   /**
-   * Starts the next run of a trial.
+   * Starts the next run of a trial. Where one is open, waits until its owner and its members are gone, at most
+   * their lease and 1 second, and closes it.
    *
-   * FAILED_PRECONDITION if a run is open, or the trial is completed, canceled or paused.
+   * FAILED_PRECONDITION if a run is open and stays so, or the trial is completed, canceled or paused.
    *
    * @generated from rpc millrace.v1.TrialService.StartTrialRun
    */
@@ -714,6 +960,29 @@ export const TrialService: GenService<{
     methodKind: "unary";
     input: typeof StartTrialRunRequestSchema;
     output: typeof StartTrialRunResponseSchema;
+  },
+  /**
+   * Tells that the owner of a run is alive, several times in each lease.
+   *
+   * FAILED_PRECONDITION if another process owns the run.
+   *
+   * @generated from rpc millrace.v1.TrialService.KeepTrialRun
+   */
+  keepTrialRun: {
+    methodKind: "unary";
+    input: typeof KeepTrialRunRequestSchema;
+    output: typeof KeepTrialRunResponseSchema;
+  },
+  /**
+   * Asks the workers of a run to stop at their next commit. Unlike PauseTrial it leaves the trial as it is: the
+   * next run may start at once. Without effect on a run that is closed.
+   *
+   * @generated from rpc millrace.v1.TrialService.PreemptTrialRun
+   */
+  preemptTrialRun: {
+    methodKind: "unary";
+    input: typeof PreemptTrialRunRequestSchema;
+    output: typeof PreemptTrialRunResponseSchema;
   },
   /**
    * Returns one run of a trial.
@@ -772,6 +1041,29 @@ export const TrialService: GenService<{
     methodKind: "unary";
     input: typeof KillTrialRequestSchema;
     output: typeof KillTrialResponseSchema;
+  },
+  /**
+   * Lists the dead letters of a trial: the records that failed, in their order.
+   *
+   * @generated from rpc millrace.v1.TrialService.ListTrialErrors
+   */
+  listTrialErrors: {
+    methodKind: "unary";
+    input: typeof ListTrialErrorsRequestSchema;
+    output: typeof ListTrialErrorsResponseSchema;
+  },
+  /**
+   * Removes the dead letters of a trial, so that its next run processes these records again. The trial, also a
+   * completed one, is active then.
+   *
+   * FAILED_PRECONDITION if a run is open, or the trial is canceled.
+   *
+   * @generated from rpc millrace.v1.TrialService.RetryTrialErrors
+   */
+  retryTrialErrors: {
+    methodKind: "unary";
+    input: typeof RetryTrialErrorsRequestSchema;
+    output: typeof RetryTrialErrorsResponseSchema;
   },
   /**
    * Links a trial to the checkpoint or the model version that it used, so that its metrics are found

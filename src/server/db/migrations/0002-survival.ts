@@ -1,0 +1,26 @@
+import type { Migration } from "../migrate.js";
+
+/** What a run needs to survive its owner, an error of the user's code, and a signal. */
+export const survival: Migration = {
+	name: "survival",
+	statements: [
+		// owner_uuid is empty where workers formed the run by themselves.
+		"ALTER TABLE trial_runs ADD COLUMN owner_uuid TEXT NOT NULL DEFAULT ''",
+		// 1 from a request to preempt this run; the trial's own pause_requested outlives the run.
+		"ALTER TABLE trial_runs ADD COLUMN preempt_requested INTEGER NOT NULL DEFAULT 0",
+		// The part that the member is at. Writes of an earlier one are refused.
+		"ALTER TABLE members ADD COLUMN part INTEGER NOT NULL DEFAULT 0",
+		"ALTER TABLE trials ADD COLUMN records_failed INTEGER NOT NULL DEFAULT 0",
+		// A dead letter is not among the done ranges; the trial is finished when each record is one or the other.
+		`CREATE TABLE trial_errors (
+			trial_id INTEGER NOT NULL REFERENCES trials (id),
+			record INTEGER NOT NULL,
+			trial_run_id INTEGER NOT NULL,
+			rank INTEGER NOT NULL,
+			error TEXT NOT NULL,
+			stack TEXT NOT NULL,
+			time INTEGER NOT NULL,
+			PRIMARY KEY (trial_id, record)
+		) STRICT, WITHOUT ROWID`,
+	],
+};
