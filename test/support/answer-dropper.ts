@@ -1,0 +1,65 @@
+import type { DescMethod, DescService } from "@bufbuild/protobuf";
+import { MethodOptions_IdempotencyLevel } from "@bufbuild/protobuf/wkt";
+import { MillraceError } from "../../src/errors.js";
+import type { ServiceHandlers } from "../../src/rpc/handler.js";
+import { startRpcServer } from "./start-rpc-server.js";
+import type { TestServer } from "./start-test-server.js";
+
+/** An answer that the sender of a write never saw. */
+export interface DroppedAnswer<State> {
+	readonly method: DescMethod;
+	/** What the server answered to the write when it came first. */
+	readonly answer: unknown;
+	/** What `look` found right after. */
+	readonly state: State;
+}
+
+/** A server in between, which loses the first answer of each write. */
+export interface AnswerDropper<State> {
+	/** Its address as `host:port`. */
+	readonly address: string;
+	/** The answers that it dropped, in their order. */
+	readonly dropped: readonly DroppedAnswer<State>[];
+}
+
+/** Tells whether a method changes something. */
+export function isWrite(method: DescMethod): boolean {
+	return method.idempotency !== MethodOptions_IdempotencyLevel.NO_SIDE_EFFECTS;
+}
+
+/**
+ * Starts a server that passes the unary calls of these services on. The first time that a write
+ * comes, the server behind has done it when its sender gets UNAVAILABLE; it passes when it comes again.
+ */
+export async function startAnswerDropper<State>(
+	server: TestServer,
+	services: readonly DescService[],
+	look: () => Promise<State>,
+): Promise<AnswerDropper<State>> {
+	const dropped: DroppedAnswer<State>[] = [];
+	const seen = new Set<string>();
+	const { address } = await startRpcServer((rpc) => {
+		for (const service of services) {
+			const behind = server.client(service) as Record<string, (request: object) => Promise<unknown>>;
+			const handlers = service.methods.map((method) => [
+				method.localName,
+				async (request: object) => {
+					const answer = await behind[method.localName]?.(request);
+					const key = `${method.name} ${JSON.stringify(request, withBigInts)}`;
+					if (isWrite(method) && !seen.has(key)) {
+						seen.add(key);
+						dropped.push({ method, answer, state: await look() });
+						throw new MillraceError("unavailable", "the first answer was dropped");
+					}
+					return answer;
+				},
+			]);
+			rpc.add(service, Object.fromEntries(handlers) as ServiceHandlers<typeof service>);
+		}
+	});
+	return { address, dropped };
+}
+
+function withBigInts(_key: string, value: unknown): unknown {
+	return typeof value === "bigint" ? `${value}n` : value;
+}
