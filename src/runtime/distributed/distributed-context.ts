@@ -2,7 +2,10 @@ import { MillraceError } from "../../errors.js";
 import { CollectiveCaller, CollectiveOperation, CollectiveScope } from "../../gen/millrace/v1/rendezvous_pb.js";
 import type { RendezvousMember } from "../../rendezvous/client.js";
 import type { JsonValue } from "../../sdk/json.js";
-import { placeFromEnvironment, type WorkerPlace } from "./environment.js";
+import { launcherNotice, placeFromEnvironment, type WorkerPlace } from "./environment.js";
+
+/** Whether it was said by whose names this process knows its place. */
+let wasNoticed = false;
 
 /**
  * Which worker this is, and what the workers of a run tell each other. Every worker has to call the same
@@ -31,12 +34,19 @@ export class DistributedContext implements WorkerPlace {
 	}
 
 	/**
-	 * Reads the place of this process from the environment; see `placeFromEnvironment`.
+	 * Reads the place of this process from the environment; see `placeFromEnvironment`. Rank 0 says once on
+	 * stderr by whose names, unless it is plain.
 	 *
 	 * Python: `DistributedContext.from_torch_distributed()` and the like
 	 */
 	static fromEnvironment(): DistributedContext {
-		return new DistributedContext(placeFromEnvironment());
+		const place = placeFromEnvironment();
+		const notice = wasNoticed ? undefined : launcherNotice();
+		wasNoticed = true;
+		if (notice !== undefined) {
+			console.error(`millrace: ${notice}`);
+		}
+		return new DistributedContext(place);
 	}
 
 	/** Python: `get_rank` */
