@@ -5,7 +5,7 @@ import { exitCodes } from "../exit-codes.js";
 import { launch } from "../launcher/launch.js";
 import { wasPreempted } from "../launcher/was-preempted.js";
 import { watchParentPipe } from "../parent-pipe.js";
-import { onStopSignals } from "./stop-signals.js";
+import { onStopSignals } from "../stop-signals.js";
 
 interface LaunchFlags {
 	nprocPerNode?: string;
@@ -31,7 +31,7 @@ export function addLaunchCommand(program: Command): void {
 }
 
 async function runLaunch(command: string[], flags: LaunchFlags): Promise<void> {
-	const stopSignals = onStopSignals([process.stdout, process.stderr]);
+	const stopSignals = onStopSignals({ output: [process.stdout, process.stderr] });
 	const launched = await launch({
 		command,
 		workerCount: workerCount(flags.nprocPerNode ?? flags.nproc_per_node),

@@ -9,7 +9,7 @@ import { readExperimentFile } from "../launcher/experiment-file.js";
 import { runTrial } from "../launcher/run-trial.js";
 import { watchParentPipe } from "../parent-pipe.js";
 import { connect } from "../sdk/connect.js";
-import { onStopSignals } from "./stop-signals.js";
+import { onStopSignals } from "../stop-signals.js";
 
 interface RunFlags {
 	data?: string;
@@ -59,7 +59,7 @@ async function run(path: string, flags: RunFlags): Promise<void> {
 	const env = { ...process.env, ...environmentVariablesOf(config) };
 	const command = inFile(path, () => resolveEntrypoint(entrypoint, directory, env));
 
-	const stopSignals = onStopSignals([process.stdout, process.stderr]);
+	const stopSignals = onStopSignals({ output: [process.stdout, process.stderr] });
 	const connection = await connect({ server: flags.server, dataDirectory: flags.data });
 	const trial = runTrial({
 		connection,

@@ -1,8 +1,8 @@
 import { type Command, InvalidArgumentError, Option } from "commander";
 import type { ServerAddress } from "../data-directory.js";
 import { signalExitCode } from "../exit-codes.js";
+import { onStopSignals } from "../stop-signals.js";
 import { version } from "../version.js";
-import { onStopSignals } from "./stop-signals.js";
 import { untilUnused } from "./unused-server.js";
 
 interface ServerFlags {

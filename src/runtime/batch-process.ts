@@ -13,6 +13,7 @@ import { type Dataset, toDataset } from "./dataset.js";
 import { type JoinedRun, joinRun } from "./join-run.js";
 import { type DatasetSource, openDataset } from "./open-dataset.js";
 import { Part } from "./part.js";
+import { preemptAtSignal } from "./preempt-at-signal.js";
 import { BatchProcessorContext } from "./processor-context.js";
 import { reduceAll } from "./reduce-all.js";
 import { finishBarrier, stepBarrier } from "./run-barriers.js";
@@ -67,6 +68,7 @@ export async function batchProcess<T, B = T[]>(
 	if (run.kind === "finished") {
 		return { status: "completed", trialId: run.trialId, trialRunId: run.trialRunId };
 	}
+	const releaseSignals = preemptAtSignal(run);
 	try {
 		const dataset = await openDataset(source, run.rendezvous, settings.distributed);
 		const work = await beginWork(run, dataset, settings);
@@ -82,6 +84,7 @@ export async function batchProcess<T, B = T[]>(
 		await run.rendezvous.leave(messageOf(cause));
 		throw cause;
 	} finally {
+		releaseSignals();
 		run.rendezvous.close();
 		run.connection.close();
 	}

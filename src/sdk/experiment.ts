@@ -48,6 +48,28 @@ export class Experiment {
 	}
 
 	/**
+	 * Asks all its trials to stop at their next commit, to go on later. Without effect on those that have ended.
+	 *
+	 * Python: pause()
+	 */
+	async pause(): Promise<void> {
+		const { experiments } = await this.#session.connection();
+		const { experiment } = await experiments.pauseExperiment({ experimentId: this.id });
+		Object.assign(this, fieldsOf(experiment as ExperimentMessage));
+	}
+
+	/**
+	 * Lets its trials go on, and withdraws requests to pause; those that are completed or canceled stay so.
+	 *
+	 * Python: activate()
+	 */
+	async activate(): Promise<void> {
+		const { experiments } = await this.#session.connection();
+		const { experiment } = await experiments.activateExperiment({ experimentId: this.id });
+		Object.assign(this, fieldsOf(experiment as ExperimentMessage));
+	}
+
+	/**
 	 * Fetches the experiment again and updates this object.
 	 *
 	 * Python: reload()

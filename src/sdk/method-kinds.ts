@@ -33,6 +33,8 @@ export const modelMethods: MethodKinds<Model> = {
 /** What each method of an Experiment returns, for `pending`. */
 export const experimentMethods: MethodKinds<Experiment> = {
 	listTrials: "list",
+	pause: "promise",
+	activate: "promise",
 	reload: "promise",
 };
 

@@ -218,6 +218,21 @@ describe("Experiment", { timeout: 60_000 }, () => {
 		assert.equal(experiment.state, "CANCELED");
 	});
 
+	it("pauses and activates those of its trials that have not ended", async () => {
+		const { client } = test;
+		const experiment = await client.createExperiment({ name: "pausable", entrypoint: "true" });
+		const [killed, trial] = [await client.createTrial(experiment.id), await client.createTrial(experiment.id)];
+		await killed.kill();
+		await experiment.pause();
+		await trial.reload();
+		assert.deepEqual([experiment.state, trial.state], ["PAUSED", "PAUSED"]);
+		await client.getExperiment(experiment.id).activate();
+		await trial.reload();
+		await killed.reload();
+		assert.deepEqual([trial.state, killed.state], ["ACTIVE", "CANCELED"]);
+		await assert.rejects(async () => await client.getExperiment(99).pause(), { code: "not_found" });
+	});
+
 	it("throws for an unknown id, and for a configuration that breaks a rule", async () => {
 		const { client } = test;
 		const countBefore = (await client.listExperiments()).length;

@@ -151,11 +151,17 @@ async function decideStep(
 		throw new MillraceError("failed_precondition", closedRunText(trialId, run));
 	}
 	const trial = await getTrialRow(tx, trialId);
-	if (done || trial.pause_requested === 0) {
+	const reason = trial.pause_requested !== 0 ? "the trial was asked to pause" : whyPreempted(run);
+	// What is done is done: a request that comes with the last commit is for a run that has no other.
+	if (done || reason === undefined) {
 		return { preempted: false };
 	}
-	await closeRun(tx, trialId, trialRunId, TrialRunState.PREEMPTED, "the trial was asked to pause");
+	await closeRun(tx, trialId, trialRunId, TrialRunState.PREEMPTED, reason);
 	return { preempted: true };
+}
+
+function whyPreempted(run: TrialRunRow): string | undefined {
+	return run.preempt_requested === 0 ? undefined : run.preempt_reason || "the run was asked to stop";
 }
 
 async function finishRun(

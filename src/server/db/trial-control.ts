@@ -1,8 +1,8 @@
 import { MillraceError } from "../../errors.js";
 import { type Trial, TrialRunState } from "../../gen/millrace/v1/trial_pb.js";
 import type { Transaction } from "./database.js";
-import { closeRun, findOpenRun } from "./trial-runs.js";
-import { getTrial, getTrialRow, setTrialState } from "./trials.js";
+import { closeRun, findOpenRun, getRunRow, isOpen, type TrialRunRow } from "./trial-runs.js";
+import { getTrial, getTrialRow, setTrialState, type TrialRow } from "./trials.js";
 
 /** Asks an active trial to pause: at once without an open run, else at its next commit. */
 export async function pauseTrial(tx: Transaction, trialId: number): Promise<Trial> {
@@ -34,6 +34,45 @@ export async function activateTrial(tx: Transaction, trialId: number): Promise<T
 	return getTrial(tx, trialId);
 }
 
+/** Asks all active trials of an experiment to pause. */
+export async function pauseExperiment(tx: Transaction, experimentId: number): Promise<void> {
+	for (const id of await trialsOf(tx, experimentId, ["ACTIVE"])) {
+		await pauseTrial(tx, id);
+	}
+}
+
+/** Lets all trials of an experiment go on that are neither completed nor canceled. */
+export async function activateExperiment(tx: Transaction, experimentId: number): Promise<void> {
+	for (const id of await trialsOf(tx, experimentId, ["ACTIVE", "PAUSED", "ERROR"])) {
+		await activateTrial(tx, id);
+	}
+}
+
+/**
+ * Asks the workers of an open run to stop at their next commit, and leaves the trial as it is. The reason of the
+ * first request is the one that is kept.
+ *
+ * Throws `not_found` if there is no such run.
+ */
+export async function preemptRun(
+	tx: Transaction,
+	trialId: number,
+	trialRunId: number,
+	reason: string,
+): Promise<TrialRunRow> {
+	const run = await getRunRow(tx, trialId, trialRunId);
+	if (!isOpen(run) || run.preempt_requested !== 0) {
+		return run;
+	}
+	await tx.run(
+		"UPDATE trial_runs SET preempt_requested = 1, preempt_reason = ? WHERE trial_id = ? AND trial_run_id = ?",
+		reason,
+		trialId,
+		trialRunId,
+	);
+	return getRunRow(tx, trialId, trialRunId);
+}
+
 /** Ends a trial that has not ended. Returns the id of the run that was closed with it, or 0. */
 export async function killTrial(
 	tx: Transaction,
@@ -52,4 +91,17 @@ export async function killTrial(
 		}
 	}
 	return { trial: await getTrial(tx, trialId), closedRunId };
+}
+
+async function trialsOf(
+	tx: Transaction,
+	experimentId: number,
+	states: readonly TrialRow["state"][],
+): Promise<number[]> {
+	const rows = await tx.all<{ id: number }>(
+		`SELECT id FROM trials WHERE experiment_id = ? AND state IN (${states.map(() => "?").join(", ")}) ORDER BY id`,
+		experimentId,
+		...states,
+	);
+	return rows.map(({ id }) => id);
 }

@@ -17,6 +17,11 @@ export interface TrialRunRow {
 	readonly world_size: number;
 	readonly state: keyof typeof TrialRunState;
 	readonly reason: string;
+	readonly owner_host: string;
+	readonly owner_uuid: string;
+	readonly owner_pid: number;
+	readonly preempt_requested: number;
+	readonly preempt_reason: string;
 	readonly base_step: number;
 	readonly joined_count: number;
 	readonly options: string | null;
@@ -156,6 +161,10 @@ export async function closeRun(
 }
 
 async function stateAfterFailure(tx: Transaction, trial: TrialRow, run: TrialRunRow) {
+	// Who asked for a pause does not want another run, and the failure is counted all the same.
+	if (trial.pause_requested !== 0) {
+		return "PAUSED";
+	}
 	const joined = await tx.get<{ count: number }>(
 		"SELECT sum(joined_count) AS count FROM trial_runs WHERE trial_id = ?",
 		trial.id,
@@ -164,10 +173,7 @@ async function stateAfterFailure(tx: Transaction, trial: TrialRow, run: TrialRun
 	if (run.world_size > 0 && joined?.count === 0) {
 		return "ERROR";
 	}
-	if (trial.restarts + 1 > trial.max_restarts) {
-		return "ERROR";
-	}
-	return trial.pause_requested !== 0 ? "PAUSED" : "ACTIVE";
+	return trial.restarts + 1 > trial.max_restarts ? "ERROR" : "ACTIVE";
 }
 
 /** Makes a run of its row. */
@@ -180,6 +186,9 @@ export function toTrialRun(row: TrialRunRow): TrialRun {
 		worldSize: row.world_size,
 		reason: row.reason,
 		joinedCount: row.joined_count,
+		ownerHost: row.owner_host,
+		ownerPid: row.owner_pid,
+		preemptRequested: row.preempt_requested !== 0 && isOpen(row),
 		startTime: timestampFromMs(row.start_time),
 		...(endTime && { endTime }),
 	});

@@ -1,10 +1,10 @@
 import { create } from "@bufbuild/protobuf";
-import { MillraceError } from "../../errors.js";
 import { parseExperimentConfig } from "../../experiment-config.js";
 import { CreateExperimentResponseSchema, type ExperimentService } from "../../gen/millrace/v1/experiment_service_pb.js";
 import type { ServiceHandlers } from "../../rpc/handler.js";
 import { createExperiment, getExperiment, listExperiments } from "../db/experiments.js";
 import { once } from "../db/request-ids.js";
+import { activateExperiment, pauseExperiment } from "../db/trial-control.js";
 import { parsePage } from "../page-token.js";
 import { assertId, assertRequestId, required } from "../request-checks.js";
 import { storageOf } from "../storage-config.js";
@@ -16,14 +16,6 @@ export function createExperimentService({
 	defaultStorage,
 }: ServiceContext): ServiceHandlers<typeof ExperimentService> {
 	return {
-		async pauseExperiment() {
-			throw new MillraceError("unimplemented", "PauseExperiment is not built yet");
-		},
-
-		async activateExperiment() {
-			throw new MillraceError("unimplemented", "ActivateExperiment is not built yet");
-		},
-
 		async createExperiment(request) {
 			assertRequestId(request.requestId);
 			const { config } = parseExperimentConfig(required("config", request.config));
@@ -40,6 +32,22 @@ export function createExperimentService({
 		async getExperiment({ experimentId }) {
 			assertId("experiment_id", experimentId);
 			return { experiment: await getExperiment(db, experimentId) };
+		},
+
+		async pauseExperiment({ experimentId }) {
+			assertId("experiment_id", experimentId);
+			return db.write(async (tx) => {
+				await pauseExperiment(tx, experimentId);
+				return { experiment: await getExperiment(tx, experimentId) };
+			});
+		},
+
+		async activateExperiment({ experimentId }) {
+			assertId("experiment_id", experimentId);
+			return db.write(async (tx) => {
+				await activateExperiment(tx, experimentId);
+				return { experiment: await getExperiment(tx, experimentId) };
+			});
 		},
 
 		async listExperiments(request) {

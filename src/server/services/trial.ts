@@ -17,7 +17,7 @@ import {
 import type { ServiceHandlers } from "../../rpc/handler.js";
 import { listOutputs } from "../db/output-files.js";
 import { once } from "../db/request-ids.js";
-import { activateTrial, killTrial, pauseTrial } from "../db/trial-control.js";
+import { activateTrial, killTrial, pauseTrial, preemptRun } from "../db/trial-control.js";
 import { closeRun, getRunRow, isOpen, startRun, type TrialRunRow, toTrialRun } from "../db/trial-runs.js";
 import { linkTrialSource, type TrialSource } from "../db/trial-sources.js";
 import { createTrial, getTrial, getTrialRow, listTrials, type TrialRow } from "../db/trials.js";
@@ -69,8 +69,10 @@ export function createTrialService({ db, runClosed }: ServiceContext): ServiceHa
 			throw new MillraceError("unimplemented", "KeepTrialRun is not built yet");
 		},
 
-		async preemptTrialRun() {
-			throw new MillraceError("unimplemented", "PreemptTrialRun is not built yet");
+		async preemptTrialRun({ trialId, trialRunId, reason }) {
+			assertId("trial_id", trialId);
+			assertId("trial_run_id", trialRunId);
+			return { trialRun: toTrialRun(await db.write((tx) => preemptRun(tx, trialId, trialRunId, reason))) };
 		},
 
 		async listTrialErrors() {

@@ -15,7 +15,7 @@ import { migrate } from "../../../src/server/db/migrate.js";
 import { listOutputs } from "../../../src/server/db/output-files.js";
 import { beginProgress, commit } from "../../../src/server/db/progress.js";
 import { createRunLedger } from "../../../src/server/db/run-ledger.js";
-import { killTrial, pauseTrial } from "../../../src/server/db/trial-control.js";
+import { killTrial, pauseTrial, preemptRun } from "../../../src/server/db/trial-control.js";
 import { getRunRow, toTrialRun } from "../../../src/server/db/trial-runs.js";
 import { createTrial, getTrial } from "../../../src/server/db/trials.js";
 import { directoryStorageAt } from "../../../src/server/storage-config.js";
@@ -240,8 +240,35 @@ describe("decideStep", { timeout: 30_000 }, () => {
 		assert.deepEqual([paused.state, paused.pauseRequested, paused.restarts], [TrialState.PAUSED, false, 0]);
 	});
 
-	it("does not restart a trial that was asked to pause and failed", async () => {
+	it("closes a run that was asked to stop as PREEMPTED, and leaves the trial active, or paused if that was asked", async () => {
 		const { db, ledger, trialId } = await open();
+		const states: unknown[] = [];
+		for (const isPaused of [false, true]) {
+			const { trialRunId } = await ledger.openRun(joinOf(trialId));
+			const asked = await db.write((tx) => preemptRun(tx, trialId, trialRunId, "SIGTERM to rank 0 on a"));
+			await db.write((tx) => preemptRun(tx, trialId, trialRunId, "SIGTERM to rank 1 on b"));
+			assert.equal(toTrialRun(asked).preemptRequested, true);
+			if (isPaused) {
+				await db.write((tx) => pauseTrial(tx, trialId));
+			}
+			assert.deepEqual(await ledger.decideStep(trialId, trialRunId, true), { preempted: false });
+			assert.deepEqual(await ledger.decideStep(trialId, trialRunId, false), { preempted: true });
+			const closed = toTrialRun(await db.write((tx) => preemptRun(tx, trialId, trialRunId, "late")));
+			const { state, reason, preemptRequested } = closed;
+			states.push([state, reason, preemptRequested, (await getTrial(db, trialId)).state]);
+		}
+		assert.deepEqual(states, [
+			[TrialRunState.PREEMPTED, "SIGTERM to rank 0 on a", false, TrialState.ACTIVE],
+			[TrialRunState.PREEMPTED, "the trial was asked to pause", false, TrialState.PAUSED],
+		]);
+		await assert.rejects(
+			db.write((tx) => preemptRun(tx, trialId, 9, "")),
+			refused(/has no run 9/, "not_found"),
+		);
+	});
+
+	it("does not restart a trial that was asked to pause and failed", async () => {
+		const { db, ledger, trialId } = await open(0);
 		const join = joinOf(trialId);
 		await ledger.openRun(join);
 		await ledger.addMember(join, 1);

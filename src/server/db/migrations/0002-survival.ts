@@ -4,10 +4,13 @@ import type { Migration } from "../migrate.js";
 export const survival: Migration = {
 	name: "survival",
 	statements: [
-		// owner_uuid is empty where workers formed the run by themselves.
+		// owner_uuid is empty where workers formed the run by themselves, and owner_pid then 0.
 		"ALTER TABLE trial_runs ADD COLUMN owner_uuid TEXT NOT NULL DEFAULT ''",
+		"ALTER TABLE trial_runs ADD COLUMN owner_pid INTEGER NOT NULL DEFAULT 0",
 		// 1 from a request to preempt this run; the trial's own pause_requested outlives the run.
 		"ALTER TABLE trial_runs ADD COLUMN preempt_requested INTEGER NOT NULL DEFAULT 0",
+		// Why, in the words of who asked first.
+		"ALTER TABLE trial_runs ADD COLUMN preempt_reason TEXT NOT NULL DEFAULT ''",
 		// The part that the member is at. Writes of an earlier one are refused.
 		"ALTER TABLE members ADD COLUMN part INTEGER NOT NULL DEFAULT 0",
 		"ALTER TABLE trials ADD COLUMN records_failed INTEGER NOT NULL DEFAULT 0",

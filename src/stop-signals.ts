@@ -2,6 +2,19 @@
 export interface StopSignals {
 	/** Calls `onSignal` for each signal that has come and will come. */
 	deliver(onSignal: (signal: NodeJS.Signals) => void): void;
+	/**
+	 * Leaves the signals that come from now on to Node, whose answer is to end the process. What may still be an
+	 * echo of the last signal is not among them.
+	 */
+	release(): void;
+}
+
+/** Which signals to take over. */
+export interface StopSignalOptions {
+	/** Default: SIGTERM, SIGINT and SIGHUP. */
+	readonly names?: readonly NodeJS.Signals[];
+	/** Streams whose broken pipe counts as a SIGPIPE, unless another signal came before. Default: none. */
+	readonly output?: readonly NodeJS.WritableStream[];
 }
 
 /**
@@ -10,12 +23,9 @@ export interface StopSignals {
  */
 const echoMs = 1_000;
 
-/**
- * Takes over SIGTERM, SIGINT and SIGHUP, which would end the process, and keeps them until they are delivered.
- *
- * @param output Streams whose broken pipe counts as a SIGPIPE, unless another signal came before. Default: none.
- */
-export function onStopSignals(output: readonly NodeJS.WritableStream[] = []): StopSignals {
+/** Takes over signals that would end the process, and keeps them until they are delivered. */
+export function onStopSignals(options: StopSignalOptions = {}): StopSignals {
+	const { names = ["SIGTERM", "SIGINT", "SIGHUP"], output = [] } = options;
 	const waiting: NodeJS.Signals[] = [];
 	let take = (signal: NodeJS.Signals): void => {
 		waiting.push(signal);
@@ -28,8 +38,8 @@ export function onStopSignals(output: readonly NodeJS.WritableStream[] = []): St
 			take(signal);
 		}
 	};
-	for (const name of ["SIGTERM", "SIGINT", "SIGHUP"] as const) {
-		process.on(name, () => receive(name));
+	for (const name of names) {
+		process.on(name, receive);
 	}
 	for (const stream of output) {
 		stream.on("error", (error: NodeJS.ErrnoException) => {
@@ -43,6 +53,20 @@ export function onStopSignals(output: readonly NodeJS.WritableStream[] = []): St
 		deliver(onSignal) {
 			take = onSignal;
 			waiting.splice(0).forEach(onSignal);
+		},
+		release() {
+			const stop = () => {
+				for (const name of names) {
+					process.off(name, receive);
+				}
+			};
+			const echoesLeftMs = last + echoMs - performance.now();
+			take = () => {};
+			if (echoesLeftMs > 0) {
+				setTimeout(stop, echoesLeftMs).unref();
+			} else {
+				stop();
+			}
 		},
 	};
 }
