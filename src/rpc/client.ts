@@ -6,7 +6,7 @@ import { type CallGuard, guardCall } from "./call-guard.js";
 import type { Channel } from "./channel.js";
 import { decode, encode, methodPath } from "./definition.js";
 import { backoffMs, sleep } from "./retry.js";
-import { fromStatus } from "./status.js";
+import { fromStatus, isAnswer } from "./status.js";
 
 /** Options of one call. */
 export interface CallOptions {
@@ -222,9 +222,13 @@ async function repeating<T>(
 				channel.reached ||= failure.code !== "cancelled";
 				throw tracedToCaller(failure);
 			}
+			// A server that cannot do it now has been reached, and says why.
+			const answered = isAnswer(failure);
+			channel.reached ||= answered;
 			const wait = backoffMs(count);
 			if (!repeatable || Date.now() - start + wait > limitMs(channel, options)) {
-				throw tracedToCaller(unreachable(channel, Date.now() - start, failure));
+				const waitedMs = Date.now() - start;
+				throw tracedToCaller(answered ? unable(channel, waitedMs, failure) : unreachable(channel, waitedMs, failure));
 			}
 			await sleep(wait, options.signal);
 		}
@@ -238,6 +242,14 @@ function tracedToCaller(error: MillraceError): MillraceError {
 	Error.captureStackTrace(error, tracedToCaller);
 	Error.stackTraceLimit = limit;
 	return error;
+}
+
+function unable(channel: Channel, waitedMs: number, last: MillraceError): MillraceError {
+	const waited = waitedMs < 1_000 ? "" : ` after ${(waitedMs / 1000).toFixed(1)} s`;
+	return new MillraceError(
+		"unavailable",
+		`the Millrace server at ${channel.address} refuses the call${waited}: ${last.message}`,
+	);
 }
 
 function unreachable(channel: Channel, waitedMs: number, last: MillraceError): MillraceError {

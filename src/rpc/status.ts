@@ -1,4 +1,4 @@
-import { status as GrpcStatus, type StatusObject } from "@grpc/grpc-js";
+import { status as GrpcStatus, Metadata, type StatusObject } from "@grpc/grpc-js";
 import { type ErrorCode, isMillraceError, MillraceError } from "../errors.js";
 
 /** The one table of codes: our code, gRPC's status, HTTP's status. */
@@ -92,6 +92,14 @@ function withoutNoise(details: string): string {
 	return reason === undefined ? details : reason === "" || reason === "null" ? "no connection" : reason;
 }
 
+/** Errors that came with headers of the server's. */
+const answers = new WeakSet<MillraceError>();
+
+/** Tells whether an error of `fromStatus` is what the server answered, and not what befell the call on its way. */
+export function isAnswer(error: MillraceError): boolean {
+	return answers.has(error);
+}
+
 /** Turns what grpc-js gives a client into a MillraceError. */
 export function fromStatus(error: unknown): MillraceError {
 	if (isMillraceError(error)) {
@@ -103,7 +111,11 @@ export function fromStatus(error: unknown): MillraceError {
 			return new MillraceError("unavailable", "the connection was lost before the answer came");
 		}
 		// grpc-js's error would add its own internals to every stack, and nothing that the status does not say.
-		return new MillraceError(errorCodeOf(error.code), withoutNoise(details));
+		const failure = new MillraceError(errorCodeOf(error.code), withoutNoise(details));
+		if ("metadata" in error && error.metadata instanceof Metadata && error.metadata.get("content-type").length > 0) {
+			answers.add(failure);
+		}
+		return failure;
 	}
 	return new MillraceError("unknown", String(error), { cause: error });
 }

@@ -17,6 +17,8 @@ import type { ErrorLog } from "../rpc/status.js";
 import { version } from "../version.js";
 import { clusterId } from "./db/cluster.js";
 import { Database } from "./db/database.js";
+import { keepAnswersFew } from "./db/first-answers.js";
+import { fullDisk } from "./db/full-disk.js";
 import { type EmbeddedWait, lockDirectory } from "./db/lock.js";
 import { migrate } from "./db/migrate.js";
 import { createRunLedger } from "./db/run-ledger.js";
@@ -69,7 +71,8 @@ export interface RunningServer {
  *
  * Throws `already_exists` if the directory has a server or the port is in use, `invalid_argument` if the
  * host may not or cannot be bound, `failed_precondition` if the package sqlite3 is missing, the directory
- * cannot be made or written or is on a network file system, or its database is newer than this program.
+ * cannot be made or written or is on a network file system, or its database is newer than this program,
+ * `unavailable` if its disk is full.
  */
 export async function startServer(options: ServerOptions = {}): Promise<RunningServer> {
 	const { host = "127.0.0.1", port = 8090, insecure = false, log = logToStandardError, embedded = false } = options;
@@ -91,9 +94,12 @@ export async function startServer(options: ServerOptions = {}): Promise<RunningS
 		undo.push(() => removeServerAddress(directory));
 		// One that was killed left its own.
 		removeServerAddress(directory);
-		const db = await Database.open(directory);
+		const db = await Database.open(directory, {
+			onFullDisk: (message) => log("nothing can be written, and callers wait", message),
+		});
 		undo.push(() => db.close());
 		await migrate(db);
+		undo.push(keepAnswersFew(db, (error) => log("old answers are kept", error)));
 		const rpc = new RpcServer(log);
 		const rendezvous = await addServices(rpc, db, directory, log);
 		let connectionCount = 0;
@@ -125,7 +131,7 @@ export async function startServer(options: ServerOptions = {}): Promise<RunningS
 		};
 	} catch (error) {
 		await release();
-		throw error;
+		throw fullDisk(error, directory) ?? error;
 	}
 }
 

@@ -1,7 +1,8 @@
 import { mkdirSync, statfsSync } from "node:fs";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import type { Database as SqliteDatabase, Statement } from "sqlite3";
 import { MillraceError } from "../../errors.js";
+import { fullDisk, isFullDisk } from "./full-disk.js";
 import { WriteQueue } from "./write-queue.js";
 
 /** A value of a SQL parameter. Integers above 2^31 pass as SQLite's reals, which INTEGER columns take losslessly. */
@@ -26,16 +27,30 @@ export interface Transaction extends Reader {
 /** A job of a transaction. It may run twice, the first time in vain, so it must change nothing but rows. */
 export type WriteJob<T> = (tx: Transaction) => Promise<T>;
 
+/** What a database needs from outside. */
+export interface DatabaseOptions {
+	/** Tells the time in milliseconds since 1970. Default: `Date.now`. */
+	readonly now?: (() => number) | undefined;
+	/** Called when the disk is full: once, and again only after a minute without it. */
+	readonly onFullDisk?: ((message: string) => void) | undefined;
+}
+
 /** One SQLite file, written through one connection and read through others. */
 export class Database implements Reader {
 	readonly #writer: Connection;
 	readonly #readers: readonly Connection[];
 	readonly #queue: WriteQueue;
+	readonly #now: () => number;
+	readonly #onFullDisk: (message: string) => void;
+	#lastFull = Number.NEGATIVE_INFINITY;
 	#turn = 0;
 
-	private constructor(writer: Connection, readers: readonly Connection[], now: () => number) {
+	private constructor(writer: Connection, readers: readonly Connection[], options: DatabaseOptions) {
+		const { now = Date.now, onFullDisk = () => {} } = options;
 		this.#writer = writer;
 		this.#readers = readers;
+		this.#now = now;
+		this.#onFullDisk = onFullDisk;
 		this.#queue = new WriteQueue(writer, now);
 	}
 
@@ -43,9 +58,9 @@ export class Database implements Reader {
 	 * Opens the database of a data directory, which is created where it is missing.
 	 *
 	 * Throws `failed_precondition` if the package sqlite3 is missing or the directory is on a network
-	 * file system.
+	 * file system, `unavailable` if its disk is full.
 	 */
-	static async open(directory: string, now: () => number = Date.now): Promise<Database> {
+	static async open(directory: string, options: DatabaseOptions = {}): Promise<Database> {
 		mkdirSync(directory, { recursive: true });
 		assertLocal(directory, statfsSync(directory).type);
 		const file = join(directory, "millrace.db");
@@ -63,17 +78,24 @@ export class Database implements Reader {
 			throw error;
 		}
 		const [writer, ...readers] = opened as [Connection, ...Connection[]];
-		return new Database(writer, readers, now);
+		return new Database(writer, readers, options);
 	}
 
 	/**
 	 * Runs a job in a transaction, together with the other jobs that wait. The promise settles after the
 	 * commit. A job that throws leaves nothing behind, and the others are committed all the same.
 	 *
-	 * Throws `resource_exhausted` if the disk is full.
+	 * Throws `unavailable` if the disk is full.
 	 */
-	write<T>(job: WriteJob<T>): Promise<T> {
-		return this.#queue.add(job);
+	async write<T>(job: WriteJob<T>): Promise<T> {
+		try {
+			return await this.#queue.add(job);
+		} catch (error) {
+			if (isFullDisk(error)) {
+				this.#tellFullDisk(error.message);
+			}
+			throw error;
+		}
 	}
 
 	all<Row>(sql: string, ...parameters: SqlValue[]): Promise<Row[]> {
@@ -88,8 +110,18 @@ export class Database implements Reader {
 	async close(): Promise<void> {
 		await this.#queue.close();
 		await Promise.all(this.#readers.map((reader) => reader.close()));
-		await this.#writer.execute("PRAGMA wal_checkpoint(TRUNCATE)");
+		// On a full disk the log stays, and the next server reads it.
+		await this.#writer.execute("PRAGMA wal_checkpoint(TRUNCATE)").catch(() => {});
 		await this.#writer.close();
+	}
+
+	/** Many callers repeat their calls while the disk is full; that is told once. */
+	#tellFullDisk(message: string): void {
+		const now = this.#now();
+		if (now - this.#lastFull > quietMs) {
+			this.#onFullDisk(message);
+		}
+		this.#lastFull = now;
 	}
 
 	#reader(): Connection {
@@ -98,13 +130,19 @@ export class Database implements Reader {
 	}
 }
 
+/** For how long nothing is said of a disk that is still full, or again. */
+const quietMs = 60_000;
+
 /** One connection to a SQLite file, with its prepared statements. */
 export class Connection implements Reader {
 	readonly #sqlite: SqliteDatabase;
 	readonly #statements = new Map<string, Promise<Statement>>();
 
-	private constructor(sqlite: SqliteDatabase) {
+	readonly #directory: string;
+
+	private constructor(sqlite: SqliteDatabase, directory: string) {
 		this.#sqlite = sqlite;
+		this.#directory = directory;
 		// One statement at a time, or those that wait for the connection's mutex would block libuv's threads.
 		sqlite.serialize();
 	}
@@ -112,19 +150,22 @@ export class Connection implements Reader {
 	/** Opens a file, which is created where it is missing. */
 	static async open(file: string): Promise<Connection> {
 		const sqlite3 = await loadSqlite();
+		const directory = dirname(file);
 		const sqlite = await new Promise<SqliteDatabase>((resolve, reject) => {
 			const database: SqliteDatabase = new sqlite3.Database(file, (error) =>
-				error ? reject(failure(error)) : resolve(database),
+				error ? reject(fullDisk(error, directory) ?? error) : resolve(database),
 			);
 		});
-		return new Connection(sqlite);
+		return new Connection(sqlite, directory);
 	}
 
 	// Only `all` is used to read: npm's `get` leaves its statement, and with it a read transaction, open.
 	async all<Row>(sql: string, ...parameters: SqlValue[]): Promise<Row[]> {
 		const statement = await this.#prepared(sql);
 		return new Promise((resolve, reject) => {
-			statement.all(parameters, (error: Error | null, rows: Row[]) => (error ? reject(failure(error)) : resolve(rows)));
+			statement.all(parameters, (error: Error | null, rows: Row[]) =>
+				error ? reject(this.#failure(error)) : resolve(rows),
+			);
 		});
 	}
 
@@ -135,6 +176,7 @@ export class Connection implements Reader {
 	/** Executes a statement and returns the number of rows that it changed. */
 	async run(sql: string, ...parameters: SqlValue[]): Promise<number> {
 		const statement = await this.#prepared(sql);
+		const failure = (error: Error) => this.#failure(error);
 		return new Promise((resolve, reject) => {
 			statement.run(parameters, function (error: Error | null) {
 				error ? reject(failure(error)) : resolve(this.changes);
@@ -145,7 +187,7 @@ export class Connection implements Reader {
 	/** Executes several statements, separated by semicolons, without parameters. */
 	execute(sql: string): Promise<void> {
 		return new Promise((resolve, reject) => {
-			this.#sqlite.exec(sql, (error) => (error ? reject(failure(error)) : resolve()));
+			this.#sqlite.exec(sql, (error) => (error ? reject(this.#failure(error)) : resolve()));
 		});
 	}
 
@@ -158,15 +200,21 @@ export class Connection implements Reader {
 			}
 		}
 		await new Promise<void>((resolve, reject) => {
-			this.#sqlite.close((error) => (error ? reject(failure(error)) : resolve()));
+			this.#sqlite.close((error) => (error ? reject(this.#failure(error)) : resolve()));
 		});
+	}
+
+	#failure(error: Error): Error {
+		return fullDisk(error, this.#directory) ?? error;
 	}
 
 	#prepared(sql: string): Promise<Statement> {
 		let statement = this.#statements.get(sql);
 		if (statement === undefined) {
 			statement = new Promise((resolve, reject) => {
-				const made: Statement = this.#sqlite.prepare(sql, (error) => (error ? reject(failure(error)) : resolve(made)));
+				const made: Statement = this.#sqlite.prepare(sql, (error) =>
+					error ? reject(this.#failure(error)) : resolve(made),
+				);
 			});
 			this.#statements.set(sql, statement);
 			// One that failed, perhaps for a table that is not there yet, is prepared anew the next time.
@@ -212,11 +260,4 @@ async function loadSqlite() {
 			{ cause },
 		);
 	}
-}
-
-function failure(error: Error): Error {
-	if ("code" in error && error.code === "SQLITE_FULL") {
-		return new MillraceError("resource_exhausted", "the disk of the data directory is full", { cause: error });
-	}
-	return error;
 }

@@ -30,7 +30,7 @@ interface Fixture {
 async function open(maxRestarts = 5, now?: () => number): Promise<Fixture> {
 	let db: Database | undefined;
 	after(() => db?.close());
-	db = await Database.open(tempDir(), now);
+	db = await Database.open(tempDir(), { now });
 	await migrate(db);
 	const trial = await db.write(async (tx) => {
 		const storage = directoryStorageAt("/nowhere");
