@@ -6,8 +6,9 @@ import { launch } from "../launcher/launch.js";
 import { wasPreempted } from "../launcher/was-preempted.js";
 import { watchParentPipe } from "../parent-pipe.js";
 import { onStopSignals } from "../stop-signals.js";
+import { addNodeFlags, type NodeFlags, nodesOf } from "./node-flags.js";
 
-interface LaunchFlags {
+interface LaunchFlags extends NodeFlags {
 	nprocPerNode?: string;
 	nproc_per_node?: string;
 	grace: number;
@@ -16,14 +17,15 @@ interface LaunchFlags {
 
 /** Adds `millrace launch`: it owns the workers of one node, as torchrun does. */
 export function addLaunchCommand(program: Command): void {
-	program
+	const command = program
 		.command("launch")
 		.summary("start the workers of this node")
 		.description("Start a command once for each worker of this node, with torchrun's environment names.")
 		.usage("[options] -- COMMAND...")
 		.argument("<command...>", "the program that each worker runs, and its arguments")
 		.option("--nproc-per-node <number>", 'how many workers, or "auto" for one a core (default: MILLRACE_SLOTS, else 1)')
-		.addOption(new Option("--nproc_per_node <number>").hideHelp())
+		.addOption(new Option("--nproc_per_node <number>").hideHelp());
+	addNodeFlags(command)
 		.option("--grace <seconds>", "how long the workers may take to end after SIGTERM", seconds, 30)
 		.option("--failure-grace <seconds>", "how long the other workers may go on after one failed", seconds, 5)
 		.passThroughOptions()
@@ -31,13 +33,16 @@ export function addLaunchCommand(program: Command): void {
 }
 
 async function runLaunch(command: string[], flags: LaunchFlags): Promise<void> {
+	const { nodeCount, nodeRank, env } = nodesOf(flags, process.env);
 	const stopSignals = onStopSignals({ output: [process.stdout, process.stderr] });
 	const launched = await launch({
 		command,
 		workerCount: workerCount(flags.nprocPerNode ?? flags.nproc_per_node),
+		nodeCount,
+		nodeRank,
 		graceMs: flags.grace * 1_000,
 		failureGraceMs: flags.failureGrace * 1_000,
-		env: process.env,
+		env,
 		writeStdout: (text) => process.stdout.write(text),
 		writeStderr: (text) => process.stderr.write(text),
 	});
@@ -51,7 +56,7 @@ async function runLaunch(command: string[], flags: LaunchFlags): Promise<void> {
 	if (isOrphan) {
 		process.exitCode = exitCodes.parentLost;
 	} else {
-		process.exitCode = exitCode === exitCodes.done && (await wasPreempted()) ? exitCodes.preempted : exitCode;
+		process.exitCode = exitCode === exitCodes.done && (await wasPreempted(env)) ? exitCodes.preempted : exitCode;
 	}
 }
 

@@ -6,6 +6,7 @@ import { addLaunchCommand } from "./launch.js";
 import { addRunCommand } from "./run.js";
 import { addServerCommand } from "./server.js";
 import { addTrialCommand } from "./trial.js";
+import { addTrialCreateCommand } from "./trial-create.js";
 
 /** Errors that the user of the command can mend. */
 const usageErrors = new Set(["invalid_argument", "not_found", "failed_precondition", "already_exists"]);
@@ -37,7 +38,7 @@ const program = new Command("millrace")
 addRunCommand(program);
 addLaunchCommand(program);
 addServerCommand(program);
-addTrialCommand(program);
+addTrialCreateCommand(addTrialCommand(program));
 
 try {
 	await program.parseAsync();

@@ -3,13 +3,14 @@ import { MillraceError } from "../errors.js";
 import { count } from "../launcher/progress-line.js";
 import type { Client } from "../sdk/index.js";
 
-interface ServerFlags {
+/** Which server a command asks. */
+export interface ServerFlags {
 	data?: string;
 	server?: string;
 }
 
-/** Adds `millrace trial`, whose subcommands show and control one trial. */
-export function addTrialCommand(program: Command): void {
+/** Adds `millrace trial`, whose subcommands show and control one trial, and returns it. */
+export function addTrialCommand(program: Command): Command {
 	const trial = program.command("trial").summary("show and control trials").description("Show and control trials.");
 	const add = (name: string, description: string, action: (client: Client, id: number) => Promise<void>) =>
 		trial
@@ -22,9 +23,11 @@ export function addTrialCommand(program: Command): void {
 	add("outputs", "list the committed output files of a trial: size in bytes, rank, path", listOutputs);
 	add("pause", "ask a trial to stop at its next commit, to go on later", pause);
 	add("activate", "let a paused or failed trial go on when its workers are started again", activate);
+	return trial;
 }
 
-async function withClient(flags: ServerFlags, action: (client: Client) => Promise<void>): Promise<void> {
+/** Gives the action a client of the server that the flags name, which is closed after it. */
+export async function withClient(flags: ServerFlags, action: (client: Client) => Promise<void>): Promise<void> {
 	const { Client } = await import("../sdk/index.js");
 	const client = new Client({ server: flags.server, dataDirectory: flags.data });
 	try {
@@ -59,7 +62,7 @@ async function activate(client: Client, id: number): Promise<void> {
 }
 
 /** Writes to stdout. Throws resource_exhausted or unknown if it cannot be written, as on a full disk. */
-async function print(text: string): Promise<void> {
+export async function print(text: string): Promise<void> {
 	const error = await new Promise<NodeJS.ErrnoException | null | undefined>((resolve) =>
 		process.stdout.write(text, resolve),
 	);

@@ -14,6 +14,7 @@ export interface WorkerFailure {
 	readonly time: Date;
 	readonly host: string;
 	readonly rank: number;
+	readonly localRank: number;
 	readonly pid: number;
 	readonly end: ProcessEnd;
 	/** The last lines that it wrote, to stdout or stderr. */
@@ -32,7 +33,7 @@ export function formatFailure(command: readonly string[], failure: WorkerFailure
 		"Root cause (first observed failure):",
 		`  time      : ${failure.time.toISOString()}`,
 		`  host      : ${failure.host}`,
-		`  rank      : ${failure.rank} (local_rank: ${failure.rank})`,
+		`  rank      : ${failure.rank} (local_rank: ${failure.localRank})`,
 		`  pid       : ${failure.pid}`,
 		end.signal === null ? `  exit code : ${describeExitCode(end.code)}` : `  signal    : ${end.signal}`,
 		...(failure.lastLines.length === 0 ? ["  It wrote nothing."] : ["  last lines:"]),

@@ -9,8 +9,12 @@ import { type ProcessEnd, ProcessGroup } from "./process-group.js";
 export interface LaunchOptions {
 	/** The program and its arguments. */
 	readonly command: readonly string[];
-	/** How many times to start it. */
+	/** How many times to start it on this node; the same on each node. */
 	readonly workerCount: number;
+	/** How many nodes take part. */
+	readonly nodeCount: number;
+	/** Which of the nodes this is, from 0. */
+	readonly nodeRank: number;
 	/** How long the workers may take to end after the first signal, in milliseconds. */
 	readonly graceMs: number;
 	/** How long the others may go on after one failed, and again after SIGTERM, in milliseconds. */
@@ -49,8 +53,8 @@ const shownLines = 30;
 export async function launch(options: LaunchOptions): Promise<Launch> {
 	const groups: ProcessGroup[] = [];
 	try {
-		for (let rank = 0; rank < options.workerCount; rank++) {
-			groups.push(await ProcessGroup.start(options.command, { env: workerEnvironment(rank, options) }));
+		for (let localRank = 0; localRank < options.workerCount; localRank++) {
+			groups.push(await ProcessGroup.start(options.command, { env: workerEnvironment(localRank, options) }));
 		}
 	} catch (error) {
 		signalAll("SIGKILL");
@@ -84,7 +88,8 @@ export async function launch(options: LaunchOptions): Promise<Launch> {
 		signalAll("SIGKILL");
 	}
 
-	async function supervise(group: ProcessGroup, rank: number): Promise<ProcessEnd> {
+	async function supervise(group: ProcessGroup, localRank: number): Promise<ProcessEnd> {
+		const rank = rankOf(localRank, options);
 		const output = passOn(group, rank, options);
 		const end = await group.ended;
 		const time = new Date();
@@ -94,7 +99,8 @@ export async function launch(options: LaunchOptions): Promise<Launch> {
 		}
 		if (isFailure(end) && firstFailure === undefined) {
 			const { lastLines } = output;
-			firstFailure = { time, host: hostname(), rank, pid: group.pid, end, lastLines, earlierEnds: [...goodEnds] };
+			const worker = { host: hostname(), rank, localRank, pid: group.pid };
+			firstFailure = { time, ...worker, end, lastLines, earlierEnds: [...goodEnds] };
 			failedByItself = interruptedBy === undefined;
 			if (!stopping) {
 				timer = setTimeout(stop, options.failureGraceMs, options.failureGraceMs);
@@ -139,15 +145,20 @@ export async function launch(options: LaunchOptions): Promise<Launch> {
 	};
 }
 
-function workerEnvironment(rank: number, options: LaunchOptions): NodeJS.ProcessEnv {
+function rankOf(localRank: number, { nodeRank, workerCount }: LaunchOptions): number {
+	return nodeRank * workerCount + localRank;
+}
+
+function workerEnvironment(localRank: number, options: LaunchOptions): NodeJS.ProcessEnv {
+	const { env, workerCount, nodeCount, nodeRank } = options;
 	return {
-		...options.env,
-		RANK: String(rank),
-		WORLD_SIZE: String(options.workerCount),
-		LOCAL_RANK: String(rank),
-		LOCAL_WORLD_SIZE: String(options.workerCount),
-		GROUP_RANK: "0",
-		GROUP_WORLD_SIZE: "1",
+		...env,
+		RANK: String(rankOf(localRank, options)),
+		WORLD_SIZE: String(nodeCount * workerCount),
+		LOCAL_RANK: String(localRank),
+		LOCAL_WORLD_SIZE: String(workerCount),
+		GROUP_RANK: String(nodeRank),
+		GROUP_WORLD_SIZE: String(nodeCount),
 	};
 }
 

@@ -14,7 +14,7 @@ export async function wasPreempted(environment: NodeJS.ProcessEnv = process.env)
 	}
 	let connection: Connection | undefined;
 	try {
-		connection = await connect();
+		connection = await connect({ server: environment.MILLRACE_SERVER });
 		const { trial } = await connection.trials.getTrial({ trialId });
 		const trialRunId = trial?.trialRunId ?? 0;
 		if (trialRunId === 0) {

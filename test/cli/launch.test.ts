@@ -49,6 +49,30 @@ describe("millrace launch", { timeout: 60_000 }, () => {
 		]);
 	});
 
+	const ranks = "echo $RANK $WORLD_SIZE $LOCAL_RANK $LOCAL_WORLD_SIZE $GROUP_RANK $GROUP_WORLD_SIZE";
+
+	it("counts the ranks of several nodes on, and leads their workers to one server and trial", async () => {
+		const nodes = ["--nnodes", "3", "--node-rank", "1", "--nproc-per-node", "2"];
+		const trial = ["--server", "127.0.0.1:1", "--trial", "7"];
+		const script = `${ranks} $MILLRACE_SERVER $MILLRACE_TRIAL_ID run=$MILLRACE_TRIAL_RUN_ID; exit $((RANK == 3))`;
+		const env = { MILLRACE_TRIAL_ID: "6", MILLRACE_TRIAL_RUN_ID: "4" };
+		const end = await runMillrace(["launch", ...nodes, ...trial, "--", "sh", "-c", script], { env });
+		assert.deepEqual(end.stdout.split("\n").sort(), [
+			"",
+			"[rank=2] 2 6 0 2 1 3 127.0.0.1:1 7 run=",
+			"[rank=3] 3 6 1 2 1 3 127.0.0.1:1 7 run=",
+		]);
+		assert.match(end.stderr, /\n {2}rank +: 3 \(local_rank: 1\)\n/);
+	});
+
+	it("takes server, trial and run of several nodes from the environment too", async () => {
+		const env = { MILLRACE_SERVER: "127.0.0.1:1", MILLRACE_TRIAL_ID: "7", MILLRACE_TRIAL_RUN_ID: "4" };
+		const args = ["launch", "--nnodes=2", "--node_rank", "0", "--trial", "7", "--", "sh", "-c"];
+		const script = `${ranks} $MILLRACE_SERVER $MILLRACE_TRIAL_ID run=$MILLRACE_TRIAL_RUN_ID; exit 75`;
+		const { stdout } = await runMillrace([...args, script], { env });
+		assert.equal(stdout, "[rank=0] 0 2 0 1 0 2 127.0.0.1:1 7 run=4\n");
+	});
+
 	it("takes the number of workers from MILLRACE_SLOTS, the flag first, and 1 without either", async () => {
 		const count = async (args: string[], env: Record<string, string>) =>
 			(await runMillrace(["launch", ...args, "--", "echo"], { env })).stdout.trim().split("\n").length;
@@ -296,6 +320,15 @@ describe("millrace launch", { timeout: 60_000 }, () => {
 		[["launch", "--", "true"], { MILLRACE_SLOTS: "two" }, /MILLRACE_SLOTS must be a positive integer, not "two"/],
 		[["launch", "--grace", "soon", "--", "true"], {}, /Give a number of seconds/],
 		[["launch", "--nope", "--", "true"], {}, /unknown option '--nope'/],
+		[["launch", "--nnodes", "0", "--", "true"], {}, /--nnodes must be a whole number of at least 1, not "0"/],
+		[["launch", "--node-rank", "1", "--", "true"], {}, /--node-rank is 1, but --nnodes is 1/],
+		[["launch", "--trial", "x", "--", "true"], {}, /--trial must be a whole number of at least 1, not "x"/],
+		[
+			["launch", "--nnodes", "2", "--", "true"],
+			{},
+			/--nnodes is 2; give also --node-rank, which .*; --server, the .*; --trial, the trial .*millrace trial create/,
+		],
+		[["launch", "--nnodes", "2", "--node-rank", "0", "--server", "a:1", "--", "true"], {}, /give also --trial, the/],
 	];
 	for (const [args, env, message] of misuses) {
 		it(`exits 2 for ${[...args, ...Object.entries(env).flat()].join(" ")}`, async () => {
