@@ -21,6 +21,7 @@ export function addTrialCommand(program: Command): Command {
 			.option("--server <host:port>", "the server (default: MILLRACE_SERVER, else the data directory's)")
 			.action((id: number, flags: ServerFlags) => withClient(flags, (client) => action(client, id)));
 	add("outputs", "list the committed output files of a trial: size in bytes, rank, path", listOutputs);
+	add("errors", "list the records of a trial that failed: record, rank, run, message", listErrors);
 	add("pause", "ask a trial to stop at its next commit, to go on later", pause);
 	add("activate", "let a paused or failed trial go on when its workers are started again", activate);
 	return trial;
@@ -45,6 +46,19 @@ async function listOutputs(client: Client, id: number): Promise<void> {
 	const sizes = outputs.map((output) => count(output.sizeBytes));
 	const width = Math.max(0, ...sizes.map((size) => size.length));
 	const lines = outputs.map((output, i) => `${sizes[i]?.padStart(width)}  rank ${output.rank}  ${output.path}\n`);
+	await print(lines.join(""));
+}
+
+async function listErrors(client: Client, id: number): Promise<void> {
+	const errors = await client.getTrial(id).listErrors();
+	if (errors.length === 0) {
+		process.stderr.write("millrace: no errors\n");
+	}
+	const width = String(errors.at(-1)?.record ?? 0).length;
+	const lines = errors.map(({ record, rank, trialRunId, error }) => {
+		const message = error.trim().replace(/\s*[\r\n]+\s*/g, " ");
+		return `record ${String(record).padStart(width)}  rank ${rank}  run ${trialRunId}  ${message}\n`;
+	});
 	await print(lines.join(""));
 }
 

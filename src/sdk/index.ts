@@ -7,6 +7,6 @@ export type { JsonObject, JsonValue } from "./json.js";
 export { Model, type RegisterVersionOptions } from "./model.js";
 export { ModelVersion } from "./model-version.js";
 export type { MethodsOf, Pending } from "./pending.js";
-export { Trial, type TrialOutput, type TrialState } from "./trial.js";
+export { Trial, type TrialError, type TrialOutput, type TrialState } from "./trial.js";
 export type { TrialMetrics } from "./trial-metrics.js";
 export type { UploadCheckpointOptions } from "./upload-checkpoint.js";

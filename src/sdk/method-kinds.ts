@@ -44,6 +44,8 @@ export const trialMethods: MethodKinds<Trial> = {
 	iterMetrics: "list",
 	listOutputs: "list",
 	downloadOutputs: "promise",
+	listErrors: "list",
+	retryErrors: "promise",
 	pause: "promise",
 	activate: "promise",
 	kill: "promise",

@@ -1,3 +1,5 @@
+import { randomUUID } from "node:crypto";
+import { timestampDate } from "@bufbuild/protobuf/wkt";
 import type { TrialOutput as TrialOutputMessage } from "../gen/millrace/v1/trial_pb.js";
 import { TrialState as State, type Trial as TrialMessage } from "../gen/millrace/v1/trial_pb.js";
 import { fromStoredFile } from "../storage/manifest.js";
@@ -24,6 +26,22 @@ export interface TrialOutput {
 	readonly sizeBytes: number;
 }
 
+/** A dead letter: a record that failed, and that the trial skipped. */
+export interface TrialError {
+	/** The number of the record in the data set, from 0. */
+	readonly record: number;
+	/** The rank of the worker that tried it. */
+	readonly rank: number;
+	/** The run in which it failed. */
+	readonly trialRunId: number;
+	/** The message of the error. */
+	readonly error: string;
+	/** The stack of the error; empty if it has none. */
+	readonly stack: string;
+	/** When it was recorded. */
+	readonly time: Date;
+}
+
 /**
  * One job: a processor over a data set, with hyperparameters. From `client.getTrial`, `client.listTrials`
  * or `client.createTrial`.
@@ -41,7 +59,7 @@ export class Trial {
 	declare readonly state: TrialState;
 	/** For each metric group, for each metric: type, count, sum, min, max, mean and last. */
 	declare readonly summaryMetrics: JsonObject;
-	/** The part of the records that is done, from 0 to 1. */
+	/** The part of the records that is done, or has failed and was skipped, from 0 to 1. */
 	declare readonly progress: number;
 	/** How many of its runs failed. */
 	declare readonly restarts: number;
@@ -106,6 +124,37 @@ export class Trial {
 		const outputs = await this.#outputs();
 		const files = outputs.flatMap(({ file }) => (file === undefined ? [] : [fromStoredFile(file)]));
 		return openStorage(this.#message.storage).download(this.#message.outputUuid, files, directory);
+	}
+
+	/** Lists the records that failed and were skipped, in their order. */
+	listErrors(): AsyncList<TrialError> {
+		return pagedList(async (page) => {
+			const { trials } = await this.#session.connection();
+			const { errors, nextPageToken } = await trials.listTrialErrors({ ...page, trialId: this.id });
+			const items = errors.map(({ record, rank, trialRunId, error, stack, time }) => ({
+				record: Number(record),
+				...{ rank, trialRunId, error, stack },
+				time: time ? timestampDate(time) : new Date(0),
+			}));
+			return { items, nextPageToken };
+		});
+	}
+
+	/**
+	 * Lets the next run process again what `listErrors` lists, and returns how many records that are. The trial,
+	 * also one that is COMPLETED, is ACTIVE then; without such records it stays as it is. What it has computed is
+	 * replaced when that run completes.
+	 *
+	 * Throws `failed_precondition` if a run is open, or the trial is canceled.
+	 */
+	async retryErrors(): Promise<number> {
+		let count = 0;
+		await this.#change(async (trials) => {
+			const answer = await trials.retryTrialErrors({ requestId: randomUUID(), trialId: this.id });
+			count = Number(answer.removedCount);
+			return answer;
+		});
+		return count;
 	}
 
 	/** Asks the trial to stop at its next commit, to go on later. Without effect on one that has ended. */
@@ -183,9 +232,9 @@ function fieldsOf(message: TrialMessage): FieldsOf<Trial> {
 	};
 }
 
-function progressOf({ state, recordsDone, recordsTotal }: TrialMessage): number {
+function progressOf({ state, recordsDone, recordsFailed, recordsTotal }: TrialMessage): number {
 	if (state === State.COMPLETED) {
 		return 1;
 	}
-	return recordsTotal === 0n ? 0 : Number(recordsDone) / Number(recordsTotal);
+	return recordsTotal === 0n ? 0 : Number(recordsDone + recordsFailed) / Number(recordsTotal);
 }

@@ -3,11 +3,13 @@ import { randomUUID } from "node:crypto";
 import { appendFileSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { describe, it } from "node:test";
+import { ErrorPolicy } from "../../src/gen/millrace/v1/progress_pb.js";
 import { TrialRunState } from "../../src/gen/millrace/v1/trial_pb.js";
 import { attend } from "../../src/rendezvous/client.js";
 import { digestFile } from "../../src/storage/digest.js";
 import { openStorage } from "../../src/storage/open-storage.js";
 import { seedTrial } from "../support/seed-trial.js";
+import { runMillrace } from "../support/start-command.js";
 import { tempDir } from "../support/temp-dir.js";
 import { type TestClient, useTestClient } from "../support/use-test-client.js";
 
@@ -131,6 +133,34 @@ describe("Trial", { timeout: 60_000 }, () => {
 		assert.deepEqual(await trial.downloadOutputs(tempDir()), []);
 	});
 
+	it("lists the records that failed, and lets the next run try them again", async () => {
+		const experiment = await test.client.createExperiment({ name: "errors", entrypoint: "true" });
+		const trial = await test.client.createTrial(experiment.id);
+		assert.deepEqual(await trial.listErrors(), []);
+		assert.equal(await trial.retryErrors(), 0);
+		const { member, leave } = await joinAlone(test, trial.id, { onError: ErrorPolicy.SKIP });
+		const failures = [3, 1].map((i) => ({ record: BigInt(i), error: `bad\n ${i}`, stack: `at ${i}` }));
+		await test.connection.progress.commit({ member, commitNumber: 1, step: 1, failures });
+		await assert.rejects(trial.retryErrors(), { code: "failed_precondition", message: /run 1 .* is open/ });
+		await leave();
+		const errors = await test.client.getTrial(trial.id).listErrors();
+		assert.deepEqual(
+			errors.map(({ time, ...rest }) => [rest, time instanceof Date && time.getTime() > 0]),
+			[1, 3].map((i) => [{ record: i, rank: 0, trialRunId: 1, error: `bad\n ${i}`, stack: `at ${i}` }, true]),
+		);
+		await trial.reload();
+		assert.equal(trial.progress, 0.2);
+		const command = await runMillrace(["trial", "errors", String(trial.id), "--server", test.address]);
+		assert.deepEqual(
+			[command.code, command.stdout],
+			[0, "record 1  rank 0  run 1  bad 1\nrecord 3  rank 0  run 1  bad 3\n"],
+		);
+		assert.equal(await trial.retryErrors(), 2);
+		assert.deepEqual([trial.state, trial.progress, await trial.listErrors()], ["ACTIVE", 0, []]);
+		const none = await runMillrace(["trial", "errors", String(trial.id), "--server", test.address]);
+		assert.deepEqual([none.code, none.stdout, none.stderr], [0, "", "millrace: no errors\n"]);
+	});
+
 	it("is paused, activated and killed", async () => {
 		const experiment = await test.client.createExperiment({ name: "e", entrypoint: "true" });
 		const trial = await test.client.createTrial(experiment.id);
@@ -246,8 +276,8 @@ describe("Experiment", { timeout: 60_000 }, () => {
 	});
 });
 
-/** Joins a run of the trial as its one worker, and commits half of the records with these files. */
-async function commitOutputs(test: TestClient, trialId: number, files: Readonly<Record<string, string>>) {
+/** Joins a run of the trial, over 10 records, as its one worker. */
+async function joinAlone(test: TestClient, trialId: number, policy: object = {}) {
 	const memberUuid = randomUUID();
 	const joinRequest = {
 		trialId,
@@ -265,10 +295,16 @@ async function commitOutputs(test: TestClient, trialId: number, files: Readonly<
 	const begun = await test.connection.progress.beginProgress({
 		member,
 		plan: { recordCount: 10n },
-		options: { batchSize: 5, checkpointInterval: 1 },
+		options: { batchSize: 5, checkpointInterval: 1, ...policy },
 	});
+	return { member, begun, leave: () => attendance.member.leave("the test has seen enough") };
+}
+
+/** Joins a run of the trial, and commits half of the records with these files. */
+async function commitOutputs(test: TestClient, trialId: number, files: Readonly<Record<string, string>>) {
+	const { member, begun, leave } = await joinAlone(test, trialId);
 	const directory = openStorage(begun.storage).directory(begun.outputUuid);
-	const part = `r${member.trialRunId}-w0-p0-${memberUuid}`;
+	const part = `r${member.trialRunId}-w0-p0-${member.memberUuid}`;
 	const outputs = [];
 	for (const [name, content] of Object.entries(files)) {
 		const path = `${part}/${name}`;
@@ -279,6 +315,6 @@ async function commitOutputs(test: TestClient, trialId: number, files: Readonly<
 	}
 	const ranges = [{ first: 0n, end: 5n }];
 	await test.connection.progress.commit({ member, commitNumber: 1, step: 1, ranges, outputs });
-	await attendance.member.leave("the test has seen enough");
+	await leave();
 	return { part, root: directory };
 }

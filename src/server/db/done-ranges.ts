@@ -4,13 +4,15 @@ import type { Reader, Transaction } from "./database.js";
 export type Range = readonly [first: number, end: number];
 
 /**
- * Returns what was left of a trial's goal when a run started: ascending, without overlap, and the same for
- * as long as the run lives.
+ * Returns what was left of a trial's goal when a run started, neither done nor failed: ascending, without overlap,
+ * and the same for as long as the run lives.
  */
 export async function rangesLeft(db: Reader, trialId: number, trialRunId: number, goalEnd: number): Promise<Range[]> {
 	const row = await db.get<{ ranges: string }>(
 		`SELECT json_group_array(json_array(first_record, end_record)) AS ranges FROM (
-			SELECT first_record, end_record FROM done_ranges WHERE trial_id = ? AND trial_run_id < ? ORDER BY first_record
+			SELECT first_record, end_record FROM done_ranges WHERE trial_id = ?1 AND trial_run_id < ?2
+			UNION ALL SELECT record, record + 1 FROM trial_errors WHERE trial_id = ?1 AND trial_run_id < ?2
+			ORDER BY first_record
 		)`,
 		trialId,
 		trialRunId,

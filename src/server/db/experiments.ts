@@ -31,7 +31,7 @@ const columns = `experiments.*, (
 ) AS state, (
 	SELECT ifnull(avg(CASE
 		WHEN state = 'COMPLETED' THEN 1.0
-		WHEN goal_end > 0 THEN 1.0 * records_done / goal_end
+		WHEN goal_end > 0 THEN 1.0 * (records_done + records_failed) / goal_end
 		ELSE 0.0
 	END), 0.0) FROM trials WHERE experiment_id = experiments.id
 ) AS progress, (

@@ -1,3 +1,4 @@
+import type { Member } from "../../gen/millrace/v1/trial_pb.js";
 import {
 	foldMetrics,
 	type GroupSummary,
@@ -26,6 +27,25 @@ export async function archiveUnconfirmed(tx: Transaction, trialId: number, trial
 	);
 	if (archived > 0) {
 		await recomputeSummary(tx, trialId);
+	}
+}
+
+/** Archives what a worker's parts before `part` have reported and not committed, while its run goes on. */
+export async function archiveDroppedParts(tx: Transaction, member: Member, part: number): Promise<void> {
+	const archived = await tx.run(
+		`UPDATE metric_reports AS report SET archived = 1
+		WHERE trial_id = ? AND trial_run_id = ? AND rank = ? AND part < ? AND archived = 0 AND origin = 1 AND NOT EXISTS (
+			SELECT 1 FROM commits
+			WHERE commits.trial_id = report.trial_id AND commits.trial_run_id = report.trial_run_id
+			AND commits.rank = report.rank AND commits.part = report.part AND commits.commit_number = report.commit_number
+		)`,
+		member.trialId,
+		member.trialRunId,
+		member.rank,
+		part,
+	);
+	if (archived > 0) {
+		await recomputeSummary(tx, member.trialId);
 	}
 }
 

@@ -11,6 +11,7 @@ import { grpcStatusOf } from "../../rpc/status.js";
 import type { Database, Transaction } from "./database.js";
 import { closedRunText, goneMemberText } from "./members.js";
 import { type AdmittedReport, storeReports } from "./metric-reports.js";
+import { wrongPartText } from "./parts.js";
 import { isOpen, type TrialRunRow } from "./trial-runs.js";
 
 /** A report whose own form is right. */
@@ -234,10 +235,10 @@ async function gate(
 			runs.set(row.key, row);
 		}
 	}
-	const members = new Map<string, { gone_time: number | null; commits: number }>();
+	const members = new Map<string, { gone_time: number | null; part: number; commits: number }>();
 	const askedMembers = [...new Set(reports.flatMap(({ member }) => (member === undefined ? [] : [memberKey(member)])))];
-	for (const row of await tx.all<{ i: number; gone_time: number | null; commits: number }>(
-		`SELECT asked.key AS i, member.gone_time, (
+	for (const row of await tx.all<{ i: number; gone_time: number | null; part: number; commits: number }>(
+		`SELECT asked.key AS i, member.gone_time, member.part, (
 			SELECT ifnull(max(commit_number), 0) FROM commits
 			WHERE trial_id = member.trial_id AND trial_run_id = member.trial_run_id AND rank = member.rank
 			AND member_uuid = member.member_uuid
@@ -264,6 +265,10 @@ async function gate(
 			const member = members.get(memberKey(report.member));
 			if (member === undefined || member.gone_time !== null) {
 				return new MillraceError("failed_precondition", goneMemberText(report.member));
+			}
+			const wrongPart = wrongPartText(report.part, member.part);
+			if (wrongPart !== undefined) {
+				return new MillraceError("failed_precondition", wrongPart);
 			}
 			if (report.commitNumber <= member.commits) {
 				return new MillraceError(

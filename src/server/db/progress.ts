@@ -14,7 +14,10 @@ import { addDone, findDone, joinNeighbours, type Range, rangesLeft } from "./don
 import { toStorage } from "./json-column.js";
 import { assertMember } from "./members.js";
 import { recordOutputs } from "./output-files.js";
+import { partOf, wrongPartText } from "./parts.js";
+import { agreeOnOptions } from "./process-options.js";
 import { recordPartials } from "./reducer-partials.js";
+import { findFailed, recordFailures } from "./trial-errors.js";
 import type { TrialRunRow } from "./trial-runs.js";
 import { getTrialRow, type TrialRow } from "./trials.js";
 
@@ -42,34 +45,6 @@ export async function beginProgress(
 		storage: toStorage(trial.storage),
 		outputUuid: trial.output_uuid,
 	});
-}
-
-async function agreeOnOptions(
-	tx: Transaction,
-	member: Member,
-	run: TrialRunRow,
-	{ batchSize, checkpointInterval }: ProcessOptions,
-): Promise<void> {
-	const given: Record<string, number> = { batch_size: batchSize, checkpoint_interval: checkpointInterval };
-	if (run.options === null) {
-		await tx.run(
-			"UPDATE trial_runs SET options = ?, options_rank = ? WHERE trial_id = ? AND trial_run_id = ?",
-			JSON.stringify(given),
-			member.rank,
-			member.trialId,
-			member.trialRunId,
-		);
-		return;
-	}
-	const first = JSON.parse(run.options) as Record<string, number>;
-	const field = Object.keys(given).find((name) => given[name] !== first[name]);
-	if (field !== undefined) {
-		throw new MillraceError(
-			"failed_precondition",
-			`${field} is ${given[field]} on rank ${member.rank}, but ${first[field]} on rank ${run.options_rank}; ` +
-				"give all workers the same options",
-		);
-	}
 }
 
 async function agreeOnPlan(
@@ -114,8 +89,8 @@ async function agreeOnPlan(
  * Commits what a worker has done since its last commit. A commit that is known gets its first answer, also
  * after the run was closed.
  *
- * Throws `failed_precondition` if the worker may not write, the number is not the next one, or a range was
- * not left or is done.
+ * Throws `failed_precondition` if the worker may not write, the number is not the next one, or a record was
+ * not left, is done or has failed, and `resource_exhausted` if more records failed than the run permits.
  */
 export async function commit(tx: Transaction, member: Member, request: CommitRequest): Promise<CommitResponse> {
 	const known = await tx.get<{ response: Buffer }>(
@@ -138,6 +113,7 @@ export async function commit(tx: Transaction, member: Member, request: CommitReq
 	await assertNext(tx, member, request, run);
 	assertPlausibleStep(request.step, run, trial.goal_end);
 	const ranges = await checkedRanges(tx, member, request, trial.goal_end);
+	await recordFailures(tx, member, run, trial, request.failures);
 	const recordCount = ranges.reduce((sum, [first, end]) => sum + end - first, 0);
 	await addDone(tx, trial.id, run.trial_run_id, ranges);
 	await recordOutputs(tx, member, request.part, request.finish, request.outputs);
@@ -169,8 +145,8 @@ export async function commit(tx: Transaction, member: Member, request: CommitReq
 }
 
 async function assertNext(tx: Transaction, member: Member, request: CommitRequest, run: TrialRunRow): Promise<void> {
-	const last = await tx.get<{ commit_number: number; step: number; part: number; finish: number }>(
-		`SELECT commit_number, step, part, finish FROM commits
+	const last = await tx.get<{ commit_number: number; step: number; finish: number }>(
+		`SELECT commit_number, step, finish FROM commits
 		WHERE trial_id = ? AND trial_run_id = ? AND rank = ? AND member_uuid = ? ORDER BY commit_number DESC LIMIT 1`,
 		member.trialId,
 		member.trialRunId,
@@ -194,11 +170,9 @@ async function assertNext(tx: Transaction, member: Member, request: CommitReques
 	if (request.step < lowest) {
 		throw new MillraceError("failed_precondition", `step is ${request.step}, but step ${lowest} is committed already`);
 	}
-	if (last !== undefined && request.part < last.part) {
-		throw new MillraceError(
-			"failed_precondition",
-			`part ${request.part} is closed; the worker is at part ${last.part}`,
-		);
+	const wrongPart = wrongPartText(request.part, (await partOf(tx, member)) ?? 0);
+	if (wrongPart !== undefined) {
+		throw new MillraceError("failed_precondition", wrongPart);
 	}
 }
 
@@ -214,17 +188,18 @@ function assertPlausibleStep(step: number, run: TrialRunRow, goalEnd: number): v
 	}
 }
 
+/** Returns the ranges of a commit, ascending. Each record of them and of the failures is left, and named once. */
 async function checkedRanges(
 	tx: Transaction,
 	member: Member,
 	request: CommitRequest,
 	goalEnd: number,
 ): Promise<Range[]> {
-	const ranges = request.ranges
-		.map((range): Range => [Number(range.first), Number(range.end)])
-		.sort((a, b) => a[0] - b[0]);
+	const ranges = request.ranges.map((range): Range => [Number(range.first), Number(range.end)]);
+	const failures = request.failures.map(({ record }): Range => [Number(record), Number(record) + 1]);
+	const named = [...ranges, ...failures].sort((a, b) => a[0] - b[0]);
 	let end = 0;
-	for (const range of ranges) {
+	for (const range of named) {
 		if (range[0] < end) {
 			throw new MillraceError("invalid_argument", `ranges overlap at record ${range[0]}; name each record once`);
 		}
@@ -236,12 +211,20 @@ async function checkedRanges(
 			`ranges reach to record ${end - 1}, but the goal of trial ${member.trialId} ends before record ${goalEnd}`,
 		);
 	}
-	const done = await findDone(tx, member.trialId, ranges);
+	const done = await findDone(tx, member.trialId, named);
 	if (done !== undefined) {
 		throw new MillraceError(
 			"failed_precondition",
 			`the records ${done.first} to ${done.end - 1} are done already, in whole or in part, by run ${done.trialRunId} of trial ${member.trialId}`,
 		);
 	}
-	return joinNeighbours(ranges);
+	const failed = await findFailed(tx, member.trialId, named);
+	if (failed !== undefined) {
+		throw new MillraceError(
+			"failed_precondition",
+			`record ${failed.record} of trial ${member.trialId} is a dead letter of run ${failed.trialRunId}; ` +
+				"retry the trial's errors before processing it again",
+		);
+	}
+	return joinNeighbours(ranges.sort((a, b) => a[0] - b[0]));
 }

@@ -21,7 +21,7 @@ import {
 	type TrialRunRow,
 	toTrialRun,
 } from "./trial-runs.js";
-import { getTrialRow } from "./trials.js";
+import { getTrialRow, recordsLeft } from "./trials.js";
 
 /** How long a run that was started for workers keeps its trial for them, in milliseconds. */
 const firstJoinMs = 60_000;
@@ -181,10 +181,10 @@ async function finishRun(
 	if (trial.goal_end === null) {
 		throw new MillraceError("failed_precondition", `trial ${trialId} has no plan yet; begin its progress first`);
 	}
-	if (trial.records_done < trial.goal_end) {
+	if (recordsLeft(trial) > 0) {
 		throw new MillraceError(
 			"failed_precondition",
-			`trial ${trialId} is not finished: ${trial.records_done} of its ${trial.goal_end} records are done`,
+			`trial ${trialId} is not finished: ${recordsLeft(trial)} of its ${trial.goal_end} records are left`,
 		);
 	}
 	await archiveEarlierFinish(tx, trialId, trialRunId);

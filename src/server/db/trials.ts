@@ -25,6 +25,7 @@ export interface TrialRow {
 	readonly max_batches: number | null;
 	readonly goal_end: number | null;
 	readonly records_done: number;
+	readonly records_failed: number;
 	readonly max_step: number;
 	readonly summary: string;
 	readonly create_time: number;
@@ -63,6 +64,11 @@ export async function getTrialRow(db: Reader, trialId: number): Promise<TrialRow
 		throw new MillraceError("not_found", `trial ${trialId} not found`);
 	}
 	return row;
+}
+
+/** Returns how many records of a trial's goal are neither done nor failed; 0 for a trial that has no plan. */
+export function recordsLeft(trial: Pick<TrialRow, "goal_end" | "records_done" | "records_failed">): number {
+	return trial.goal_end === null ? 0 : trial.goal_end - trial.records_done - trial.records_failed;
 }
 
 /** Returns a trial. Throws `not_found` if there is none. */
@@ -107,6 +113,7 @@ export function toTrial(row: TrialRow): Trial {
 		maxRestarts: row.max_restarts,
 		trialRunId: row.trial_run_id,
 		recordsDone: BigInt(row.records_done),
+		recordsFailed: BigInt(row.records_failed),
 		recordsTotal: BigInt(row.goal_end ?? 0),
 		summaryMetricsJson: row.summary,
 		storage: toStorage(row.storage) satisfies Storage,

@@ -1,10 +1,16 @@
 import { MillraceError } from "../../errors.js";
-import type { ReducerPartial } from "../../gen/millrace/v1/progress_pb.js";
+import {
+	ErrorPolicy,
+	type ProcessOptions,
+	type RecordFailure,
+	type ReducerPartial,
+} from "../../gen/millrace/v1/progress_pb.js";
 import type { CommitRequest, ProgressService } from "../../gen/millrace/v1/progress_service_pb.js";
 import type { Member } from "../../gen/millrace/v1/trial_pb.js";
 import type { ServiceHandlers } from "../../rpc/handler.js";
 import { atStep } from "../../steps.js";
 import { assertMember } from "../db/members.js";
+import { startPart } from "../db/parts.js";
 import { beginProgress, commit } from "../db/progress.js";
 import { partialPages } from "../db/reducer-partials.js";
 import {
@@ -28,8 +34,7 @@ export function createProgressService({ db }: ServiceContext): ServiceHandlers<t
 			const options = required("options", request.options);
 			checkedCount("plan.record_count", plan.recordCount);
 			checkedCount("plan.max_batches", plan.maxBatches);
-			assertId("options.batch_size", options.batchSize);
-			assertId("options.checkpoint_interval", options.checkpointInterval);
+			assertOptions(options);
 			return db.write((tx) => beginProgress(tx, member, plan, options));
 		},
 
@@ -46,8 +51,11 @@ export function createProgressService({ db }: ServiceContext): ServiceHandlers<t
 			return response;
 		},
 
-		async startPart() {
-			throw new MillraceError("unimplemented", "StartPart is not built yet");
+		async startPart(request) {
+			const member = checkedMember("member", request.member);
+			assertId("part", request.part);
+			await db.write((tx) => startPart(tx, member, request.part));
+			return {};
 		},
 
 		async *streamReducerPartials(request) {
@@ -58,6 +66,20 @@ export function createProgressService({ db }: ServiceContext): ServiceHandlers<t
 			}
 		},
 	};
+}
+
+function assertOptions({ batchSize, checkpointInterval, onError, maxErrors }: ProcessOptions): void {
+	assertId("options.batch_size", batchSize);
+	assertId("options.checkpoint_interval", checkpointInterval);
+	if (ErrorPolicy[onError] === undefined) {
+		throw new MillraceError("invalid_argument", `options.on_error is ${onError}; it must be FAIL or SKIP`);
+	}
+	if (maxErrors !== undefined) {
+		checkedCount("options.max_errors", maxErrors);
+		if (onError !== ErrorPolicy.SKIP) {
+			throw new MillraceError("invalid_argument", "options.max_errors is set without on_error SKIP; leave it out");
+		}
+	}
 }
 
 function assertCommit(request: CommitRequest, member: Member): void {
@@ -74,10 +96,13 @@ function assertCommit(request: CommitRequest, member: Member): void {
 			);
 		}
 	}
-	if (request.finish && (request.ranges.length > 0 || request.partials.length > 0)) {
+	for (const [i, failure] of request.failures.entries()) {
+		assertFailure(`failures[${i}]`, failure);
+	}
+	if (request.finish && [request.ranges, request.failures, request.partials].some(({ length }) => length > 0)) {
 		throw new MillraceError(
 			"invalid_argument",
-			"ranges or partials are set in a finish commit; commit them before the finish",
+			"ranges, failures or partials are set in a finish commit; commit them before the finish",
 		);
 	}
 	assertFiles("outputs", request.outputs);
@@ -91,6 +116,21 @@ function assertCommit(request: CommitRequest, member: Member): void {
 	}
 	for (const [i, partial] of request.partials.entries()) {
 		assertPartial(`partials[${i}]`, partial);
+	}
+}
+
+/** The most characters of a failure's message, and of its stack. */
+const longestText = 65_536;
+
+function assertFailure(field: string, { record, error, stack }: RecordFailure): void {
+	checkedCount(`${field}.record`, record);
+	for (const [name, text] of Object.entries({ error, stack })) {
+		if (text.length > longestText) {
+			throw new MillraceError(
+				"invalid_argument",
+				`${field}.${name} has ${text.length} characters; at most ${longestText} are allowed`,
+			);
+		}
 	}
 }
 

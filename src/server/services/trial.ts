@@ -11,6 +11,7 @@ import {
 import {
 	CreateTrialResponseSchema,
 	type ReportTrialSourceInfoRequest,
+	RetryTrialErrorsResponseSchema,
 	StartTrialRunResponseSchema,
 	type TrialService,
 } from "../../gen/millrace/v1/trial_service_pb.js";
@@ -18,9 +19,10 @@ import type { ServiceHandlers } from "../../rpc/handler.js";
 import { listOutputs } from "../db/output-files.js";
 import { once } from "../db/request-ids.js";
 import { activateTrial, killTrial, pauseTrial, preemptRun } from "../db/trial-control.js";
+import { listErrors, retryErrors } from "../db/trial-errors.js";
 import { closeRun, getRunRow, isOpen, startRun, type TrialRunRow, toTrialRun } from "../db/trial-runs.js";
 import { linkTrialSource, type TrialSource } from "../db/trial-sources.js";
-import { createTrial, getTrial, getTrialRow, listTrials, type TrialRow } from "../db/trials.js";
+import { createTrial, getTrial, getTrialRow, listTrials, recordsLeft, type TrialRow } from "../db/trials.js";
 import { parsePage } from "../page-token.js";
 import { assertId, assertNotNegative, assertRequestId, assertText, checkedUuid } from "../request-checks.js";
 import type { ServiceContext } from "./service-context.js";
@@ -75,12 +77,24 @@ export function createTrialService({ db, runClosed }: ServiceContext): ServiceHa
 			return { trialRun: toTrialRun(await db.write((tx) => preemptRun(tx, trialId, trialRunId, reason))) };
 		},
 
-		async listTrialErrors() {
-			throw new MillraceError("unimplemented", "ListTrialErrors is not built yet");
+		async listTrialErrors(request) {
+			assertId("trial_id", request.trialId);
+			await getTrialRow(db, request.trialId);
+			const page = parsePage(`errors of ${request.trialId}`, request);
+			const found = await listErrors(db, request.trialId, Number(page.after ?? -1), page.size + 1);
+			const errors = found.slice(0, page.size);
+			return { errors, nextPageToken: page.next(found.length, () => Number(errors.at(-1)?.record ?? 0)) };
 		},
 
-		async retryTrialErrors() {
-			throw new MillraceError("unimplemented", "RetryTrialErrors is not built yet");
+		async retryTrialErrors({ requestId, trialId }) {
+			assertRequestId(requestId);
+			assertId("trial_id", trialId);
+			return db.write((tx) =>
+				once(tx, requestId, RetryTrialErrorsResponseSchema, async () => {
+					const { trial, removed } = await retryErrors(tx, trialId);
+					return create(RetryTrialErrorsResponseSchema, { trial, removedCount: BigInt(removed) });
+				}),
+			);
 		},
 
 		async getTrialRun({ trialId, trialRunId }) {
@@ -162,11 +176,11 @@ function assertCompletable(run: TrialRunRow, trial: TrialRow): void {
 			`run ${run.trial_run_id} of trial ${trial.id} has workers, who complete it themselves; report FAILED or KILLED`,
 		);
 	}
-	if (trial.goal_end !== null && trial.records_done < trial.goal_end) {
+	if (recordsLeft(trial) > 0) {
 		throw new MillraceError(
 			"failed_precondition",
-			`${trial.records_done} of ${trial.goal_end} records of trial ${trial.id} are done; ` +
-				"process the others in a run with workers, or report FAILED or KILLED",
+			`${recordsLeft(trial)} of ${trial.goal_end} records of trial ${trial.id} are left; ` +
+				"process them in a run with workers, or report FAILED or KILLED",
 		);
 	}
 }

@@ -288,7 +288,7 @@ describe("finishRun", { timeout: 30_000 }, () => {
 		const { db, ledger, trialId } = fixture;
 		const worker = await startRun(fixture);
 		await worker.commit({ commitNumber: 1, step: 3, ranges: [{ first: 0n, end: 9n }] });
-		await assert.rejects(ledger.finishRun(trialId, 1, results), refused(/9 of its 10 records are done/));
+		await assert.rejects(ledger.finishRun(trialId, 1, results), refused(/1 of its 10 records are left/));
 		assert.deepEqual(await reports(db), []);
 		await worker.commit({ commitNumber: 2, step: 4, ranges: [{ first: 9n, end: 10n }] });
 		await ledger.finishRun(trialId, 1, results);

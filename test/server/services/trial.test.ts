@@ -219,7 +219,7 @@ describe("TrialService", { timeout: 60_000 }, () => {
 		await trials.startTrialRun({ trialId });
 		await assert.rejects(
 			trials.endTrialRun({ trialId, trialRunId: 2, state: TrialRunState.COMPLETED }),
-			rejectsWith("failed_precondition", /5 of 10 records of trial 1 are done/),
+			rejectsWith("failed_precondition", /5 of 10 records of trial 1 are left/),
 		);
 		await trials.endTrialRun({ trialId, trialRunId: 2, state: TrialRunState.FAILED });
 		const [last] = await joinRun(server, trialId);
