@@ -13,10 +13,19 @@ export interface CutProxy {
 	cut(how?: "end" | "reset"): void;
 	/** Lets everything through again. */
 	resume(): void;
+	/** Breaks all connections, and ends. */
+	close(): void;
 }
 
 /** Starts a proxy of one server, and closes it after the test that it is called in. */
 export async function startCutProxy(target: string): Promise<CutProxy> {
+	const proxy = await openCutProxy(target);
+	after(() => proxy.close());
+	return proxy;
+}
+
+/** Starts a proxy of one server, which is to be closed. */
+export async function openCutProxy(target: string): Promise<CutProxy> {
 	const [host, port] = target.split(":");
 	const wires = new Set<{ readonly client: Socket; readonly server: Socket }>();
 	const paused = { client: false, server: false };
@@ -42,10 +51,6 @@ export async function startCutProxy(target: string): Promise<CutProxy> {
 		wires.clear();
 	};
 	await new Promise<void>((resolve) => listener.listen(0, "127.0.0.1", resolve));
-	after(() => {
-		listener.close();
-		cut();
-	});
 	const bound = listener.address();
 	return {
 		address: `127.0.0.1:${typeof bound === "object" ? bound?.port : bound}`,
@@ -71,6 +76,10 @@ export async function startCutProxy(target: string): Promise<CutProxy> {
 				client.resume();
 				server.resume();
 			}
+		},
+		close() {
+			listener.close();
+			cut();
 		},
 	};
 }

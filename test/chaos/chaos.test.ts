@@ -1,0 +1,26 @@
+import assert from "node:assert/strict";
+import { join } from "node:path";
+import { describe, it } from "node:test";
+import { tempDir } from "../support/temp-dir.js";
+import { planRound } from "./plan-round.js";
+import { playRound } from "./round.js";
+
+/** `npm run chaos` plays more of them. */
+const seed = "every test";
+const rounds = [1, 2, 3, 4];
+const limitMs = 60_000;
+
+describe("a trial whose workers, launchers, server and network fail", { timeout: 300_000 }, () => {
+	for (const round of rounds) {
+		it(`is what it is undisturbed, in round ${round} of the seed "${seed}"`, async () => {
+			const plan = planRound(seed, round);
+			const { problems } = await playRound(plan, join(tempDir(), "round"), limitMs);
+			assert.deepEqual(problems, [], JSON.stringify(plan));
+		});
+	}
+
+	it("is planned the same again by the same seed", () => {
+		assert.deepEqual(planRound("a", 1), planRound("a", 1));
+		assert.notDeepEqual(planRound("a", 1), planRound("a", 2));
+	});
+});

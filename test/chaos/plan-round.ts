@@ -1,0 +1,83 @@
+import { stepNames } from "../../src/steps.js";
+import { Random } from "./random.js";
+import type { FaultKind, FaultPlan, LegKind, LegPlan, RoundPlan } from "./round-plan.js";
+
+/** The lease of the rounds' servers: short, so that a frozen worker does not hold up a round for long. */
+export const leaseSeconds = 2;
+
+const userSteps = ["setup", "batch", "checkpoint-start", "on-finish"] as const;
+const commitSteps = stepNames.worker.filter((step) => step.startsWith("commit.") || step.startsWith("barrier."));
+const endSteps = stepNames.worker.filter((step) => step.startsWith("end."));
+
+/** What may happen where the server is a process of its own, the likelier the more often it is named. */
+const standaloneKinds: readonly FaultKind[] = [
+	...["worker-kill", "worker-kill", "worker-throw", "worker-exit", "worker-memory"],
+	...["launcher-kill", "run-kill", "run-term", "pause", "pause"],
+	...["server-kill", "server-kill", "server-die", "server-die", "server-term"],
+	...["net-cut", "net-cut"],
+] as const;
+
+const embeddedKinds = standaloneKinds.filter((kind) => !kind.startsWith("server-") && !kind.startsWith("net-"));
+
+/** Draws the plan of a round. The same seed and number always give the same. */
+export function planRound(seed: string, round: number): RoundPlan {
+	const random = new Random(`${seed}/${round}`);
+	const server = random.chance(0.75) ? "standalone" : "embedded";
+	const records = random.integer(100, 500);
+	return {
+		name: `seed ${seed}, round ${round}`,
+		server,
+		leaseSeconds: 0,
+		data: { records, factor: random.integer(1_000, 9_000), offset: random.integer(0, 999), modulus: 1_009 },
+		writes: random.pick(["batch", "commit"]),
+		files: random.pick(["growing", "new"]),
+		gathers: random.chance(0.5),
+		legs: Array.from({ length: random.integer(2, 4) }, (_, leg) => planLeg(random, leg, records)),
+		faults: planFaults(random, server === "standalone" ? standaloneKinds : embeddedKinds),
+	};
+}
+
+function planLeg(random: Random, leg: number, records: number): LegPlan {
+	const kinds: readonly LegKind[] = leg === 0 ? ["run", "run", "run", "launch", "bare"] : ["launch", "bare"];
+	return {
+		kind: random.pick(kinds),
+		workers: random.integer(leg === 0 ? 2 : 1, 4),
+		options: Array.from({ length: random.integer(1, 3) }, () => ({
+			batchSize: random.integer(3, Math.ceil(records / 10)),
+			checkpointInterval: random.integer(1, 4),
+		})),
+	};
+}
+
+/** Draws one to four faults, the later ones further on in the data. */
+function planFaults(random: Random, kinds: readonly FaultKind[]): FaultPlan[] {
+	const count = random.pick([1, 1, 1, 2, 2, 2, 3, 4]);
+	const progress = Array.from({ length: count }, () => random.next()).sort((a, b) => a - b);
+	return progress.map((part) => planFault(random, random.pick(kinds), part));
+}
+
+function planFault(random: Random, kind: FaultKind, progress: number): FaultPlan {
+	const rank = random.integer(0, 3);
+	const occurrence = random.integer(1, 2);
+	// A second is how long a worker whose connection broke has to come back.
+	const ms = random.pick([0, 200, 600, 1_500, 2_500]);
+	if (kind === "server-die") {
+		const step = random.pick(stepNames.server);
+		return { kind, rank, step, occurrence: step.includes("commit") ? random.integer(1, 8) : 1, progress: 0, ms };
+	}
+	const [step, atEnd] = planStep(random, kind);
+	return { kind, rank, step, occurrence: atEnd ? 1 : occurrence, progress: atEnd ? 0 : progress, ms };
+}
+
+/** Returns a step, and whether a worker is at it once in a run. */
+function planStep(random: Random, kind: FaultKind): [step: FaultPlan["step"], once: boolean] {
+	if (random.chance(0.5)) {
+		return ["batch", false];
+	}
+	if (kind === "worker-throw") {
+		// Only the user's code throws.
+		const step = random.pick(userSteps);
+		return [step, step === "setup" || step === "on-finish"];
+	}
+	return random.chance(0.6) ? [random.pick(commitSteps), false] : [random.pick([...endSteps, "setup"] as const), true];
+}

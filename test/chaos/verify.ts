@@ -1,0 +1,200 @@
+import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { isDeepStrictEqual } from "node:util";
+import { messageOf } from "../../src/errors.js";
+import { Database } from "../../src/server/db/database.js";
+import { toStorage } from "../../src/server/db/json-column.js";
+import { listOutputs } from "../../src/server/db/output-files.js";
+import { getTrialRow } from "../../src/server/db/trials.js";
+import { fromStoredFile } from "../../src/storage/manifest.js";
+import { openStorage } from "../../src/storage/open-storage.js";
+import type { RoundPlan } from "./round-plan.js";
+
+interface Report {
+	readonly trial_run_id: number;
+	readonly rank: number;
+	readonly part: number;
+	readonly commit_number: number;
+	readonly origin: number;
+	readonly group_name: string;
+	readonly metrics: string;
+}
+
+/**
+ * Compares what a trial left behind with what an undisturbed run leaves, and returns the differences. Its server
+ * must have ended: the database and the storage are read as they lie there.
+ */
+export async function verifyTrial(plan: RoundPlan, dataDirectory: string, trialId: number): Promise<string[]> {
+	const db = await Database.open(dataDirectory);
+	try {
+		return [
+			...(await databaseProblems(db)),
+			...(await progressProblems(db, plan, trialId)),
+			...(await outputProblems(db, plan, trialId)),
+			...(await metricProblems(db, plan, trialId)),
+		];
+	} finally {
+		await db.close();
+	}
+}
+
+/** What the records of a plan become. */
+export function expectedValues({ data }: RoundPlan): number[] {
+	return Array.from({ length: data.records }, (_, i) => 2 * ((i * data.factor + data.offset) % data.modulus));
+}
+
+async function databaseProblems(db: Database): Promise<string[]> {
+	const rows = await db.all<{ integrity_check: string }>("PRAGMA integrity_check");
+	const broken = rows.map((row) => row.integrity_check).filter((text) => text !== "ok");
+	const strays = await db.all<{ table: string }>("PRAGMA foreign_key_check");
+	return [...broken, ...strays.map(({ table }) => `a row of ${table} refers to nothing`)];
+}
+
+async function progressProblems(db: Database, { data }: RoundPlan, trialId: number): Promise<string[]> {
+	const problems: string[] = [];
+	const trial = await getTrialRow(db, trialId);
+	if (trial.state !== "COMPLETED" || trial.records_done !== data.records) {
+		problems.push(`the trial is ${trial.state} with ${trial.records_done} of ${data.records} records`);
+	}
+	const ranges = await db.all<{ first_record: number; end_record: number }>(
+		"SELECT first_record, end_record FROM done_ranges WHERE trial_id = ? ORDER BY first_record",
+		trialId,
+	);
+	let end = 0;
+	for (const range of ranges) {
+		if (range.first_record !== end) {
+			problems.push(`the done ranges go on with ${range.first_record} after ${end}`);
+		}
+		end = range.end_record;
+	}
+	if (end !== data.records) {
+		problems.push(`the done ranges end with ${end}, not ${data.records}`);
+	}
+	const open = await db.all("SELECT 1 FROM trial_runs WHERE trial_id = ? AND end_time IS NULL", trialId);
+	if (open.length > 0) {
+		problems.push("a run of the trial is open");
+	}
+	return problems;
+}
+
+async function outputProblems(db: Database, plan: RoundPlan, trialId: number): Promise<string[]> {
+	const trial = await getTrialRow(db, trialId);
+	const outputs = await listOutputs(db, trialId, "", 100_000);
+	const files = outputs.flatMap(({ file }) => (file === undefined ? [] : [fromStoredFile(file)]));
+	const storage = openStorage(toStorage(trial.storage));
+	const copies = mkdtempSync(join(tmpdir(), "millrace-chaos-outputs-"));
+	try {
+		const lines = (await storage.download(trial.output_uuid, files, copies))
+			.filter((path) => path.endsWith(".txt"))
+			.flatMap((path) => readFileSync(path, "utf8").split("\n").slice(0, -1));
+		const values = new Map(lines.map((line) => [Number(line.split(" ")[0]), Number(line.split(" ")[1])]));
+		const problems = recordProblems(
+			"the outputs",
+			plan,
+			lines.map((line) => Number(line.split(" ")[0])),
+		);
+		for (const [index, expected] of expectedValues(plan).entries()) {
+			if (values.has(index) && values.get(index) !== expected) {
+				problems.push(`the outputs have ${values.get(index)} for record ${index}, not ${expected}`);
+			}
+		}
+		const named = new Set(files.map((file) => file.path));
+		const strays = (await storage.list(trial.output_uuid)).filter(({ path }) => !named.has(path));
+		return [...problems, ...strays.map(({ path }) => `no manifest names the file ${path}`)];
+	} catch (error) {
+		return [`the outputs cannot be read: ${messageOf(error)}`];
+	} finally {
+		rmSync(copies, { recursive: true });
+	}
+}
+
+async function metricProblems(db: Database, plan: RoundPlan, trialId: number): Promise<string[]> {
+	const reports = await db.all<Report>(
+		"SELECT * FROM metric_reports WHERE trial_id = ? AND archived = 0 ORDER BY id",
+		trialId,
+	);
+	const parsed = reports.map((report) => ({ ...report, metrics: JSON.parse(report.metrics) }));
+	const inGroup = (group: string) => parsed.filter((report) => report.group_name === group);
+	const values = expectedValues(plan);
+	const problems = recordProblems(
+		"the reports",
+		plan,
+		inGroup("inference").flatMap(({ metrics }) => metrics.indices),
+	);
+	for (const { metrics } of inGroup("inference")) {
+		const sum = metrics.indices.reduce((total: number, index: number) => total + (values[index] ?? 0), 0);
+		if (metrics.sum !== sum) {
+			problems.push(`the sum of the records ${metrics.indices} is ${metrics.sum}, not ${sum}`);
+		}
+	}
+	const sum = values.reduce((a, b) => a + b, 0);
+	const digest = values.reduce((hash, value) => (hash * 31 + value) % 1_000_003, values.length);
+	const results = [
+		["validation", { sum }],
+		["digests", { digest }],
+	] as const;
+	for (const [group, expected] of results) {
+		const found = inGroup(group).map(({ metrics }) => metrics);
+		if (!isDeepStrictEqual(found, [expected])) {
+			problems.push(`group ${group} is ${JSON.stringify(found)}, not [${JSON.stringify(expected)}]`);
+		}
+	}
+	return [...problems, ...finishProblems(inGroup("finish"), { sum, digest }), ...(await strayReports(db, trialId))];
+}
+
+/** Each worker of the last run has reported once what onFinish got. */
+function finishProblems(reports: readonly (Omit<Report, "metrics"> & { metrics: FinishMetrics })[], expected: object) {
+	const size = reports[0]?.metrics.size ?? 0;
+	const ranks = reports.map(({ metrics }) => metrics.rank).sort((a, b) => a - b);
+	const problems =
+		isDeepStrictEqual(
+			ranks,
+			Array.from({ length: size }, (_, rank) => rank),
+		) && size > 0
+			? []
+			: [`onFinish was reported by the ranks [${ranks}] of ${size}`];
+	if (new Set(reports.map((report) => report.trial_run_id)).size > 1) {
+		problems.push("onFinish of more than one run was reported");
+	}
+	const wrong = reports.filter(({ metrics }) => !isDeepStrictEqual(metrics.results, expected));
+	return [...problems, ...wrong.map(({ metrics }) => `onFinish got ${JSON.stringify(metrics.results)}`)];
+}
+
+interface FinishMetrics {
+	readonly rank: number;
+	readonly size: number;
+	readonly results: object;
+}
+
+async function strayReports(db: Database, trialId: number): Promise<string[]> {
+	const strays = await db.all<Report>(
+		`SELECT * FROM metric_reports AS report WHERE trial_id = ? AND archived = 0 AND (origin = 0 OR origin = 1 AND NOT EXISTS (
+			SELECT 1 FROM commits WHERE commits.trial_id = report.trial_id AND commits.trial_run_id = report.trial_run_id
+				AND commits.rank = report.rank AND commits.part = report.part AND commits.commit_number = report.commit_number
+		))`,
+		trialId,
+	);
+	return strays.map(
+		({ trial_run_id, rank, commit_number, metrics }) =>
+			`no commit confirms the report of run ${trial_run_id}, rank ${rank}, commit ${commit_number}: ${metrics}`,
+	);
+}
+
+/** Each record has to be there exactly once. */
+function recordProblems(where: string, { data }: RoundPlan, indices: readonly number[]): string[] {
+	const counts = new Map<number, number>();
+	for (const index of indices) {
+		counts.set(index, (counts.get(index) ?? 0) + 1);
+	}
+	const missing = Array.from({ length: data.records }, (_, i) => i).filter((index) => !counts.has(index));
+	const doubled = [...counts].filter(([, count]) => count > 1).map(([index, count]) => `${index} (${count} times)`);
+	return [
+		...(missing.length > 0 ? [`${where} lack ${missing.length} records: ${shortened(missing)}`] : []),
+		...(doubled.length > 0 ? [`${where} have ${doubled.length} records more than once: ${shortened(doubled)}`] : []),
+	];
+}
+
+function shortened(list: readonly unknown[]): string {
+	return `${list.slice(0, 10).join(", ")}${list.length > 10 ? ", …" : ""}`;
+}
