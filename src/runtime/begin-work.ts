@@ -3,6 +3,7 @@ import type { BatchProcessSettings } from "./batch-process-options.js";
 import type { Dataset } from "./dataset.js";
 import type { JoinedRun } from "./join-run.js";
 import { type RecordSpan, type Shard, shard } from "./sharding.js";
+import { openTrialDirectory } from "./trial-directory.js";
 
 /** What a worker has to do in this run. */
 export interface Work {
@@ -18,7 +19,7 @@ export interface Work {
  * Asks the server what is left of the data set, and makes the trial's directory of output files.
  *
  * Throws `failed_precondition` if an earlier run of the trial was over other data, another worker of this
- * run has other options, or the trial's storage is not there.
+ * run has other options, or the trial's storage is not there, or not shared by all nodes.
  */
 export async function beginWork<T>(
 	run: JoinedRun,
@@ -44,6 +45,6 @@ export async function beginWork<T>(
 	return {
 		shard: shard({ left, batchSize, rank, size }),
 		baseStep: begun.baseStep,
-		trialDirectory: await openStorage(begun.storage).prepare(begun.outputUuid),
+		trialDirectory: await openTrialDirectory(run, openStorage(begun.storage), begun.outputUuid, settings.distributed),
 	};
 }

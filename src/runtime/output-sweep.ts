@@ -1,10 +1,10 @@
 import { readdir, rmdir, unlink } from "node:fs/promises";
 import path from "node:path";
 
-const PART = /^r(\d+)-w\d+-p\d+-/;
+const OF_RUN = /^r(\d+)-(?:w\d+-p\d+|probe)-/;
 
 /**
- * Deletes what older runs left in a trial's directory without committing it: below `r<k>-w…` with k before
+ * Deletes what older runs left in a trial's directory without committing it: below `r<k>-…` with k before
  * `currentRun`, the files that `manifestPaths` does not name and the directories that are empty then.
  * Nothing else is touched; links are not followed. A directory that does not exist has nothing to sweep.
  *
@@ -34,7 +34,7 @@ export async function sweepOutputs(
 	}
 
 	for (const entry of await list(directory)) {
-		const run = PART.exec(entry.name)?.[1];
+		const run = OF_RUN.exec(entry.name)?.[1];
 		if (entry.isDirectory() && run !== undefined && Number(run) < currentRun) await sweep(entry.name);
 	}
 	return deleted;

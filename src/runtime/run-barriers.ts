@@ -33,6 +33,15 @@ export async function broadcastText(member: RendezvousMember, text: string): Pro
 	return new TextDecoder().decode(payloads[0]);
 }
 
+/** Gives every worker the texts of all, in rank order. */
+export async function allgatherText(member: RendezvousMember, text: string): Promise<string[]> {
+	const scope = CollectiveScope.WORLD;
+	const payload = new TextEncoder().encode(text);
+	const operation = CollectiveOperation.ALLGATHER;
+	const { payloads } = await member.collective({ ...runtime, scope, operation, payload });
+	return payloads.map((bytes) => new TextDecoder().decode(bytes));
+}
+
 /** Waits for all workers of this node. */
 export async function nodeBarrier(member: RendezvousMember): Promise<void> {
 	const scope = CollectiveScope.NODE;

@@ -25,6 +25,8 @@ describe("sweepOutputs", () => {
 			"r1-w0-p0-a/deep/lost.txt",
 			"r1-w0-p0-a/lost/lost.txt",
 			"r1-w1-p0-b/lost.txt",
+			"r1-probe-a/node-1",
+			"r2-probe-b/node-1",
 			"r2-w0-p1-c/current.txt",
 			"r10-w0-p0-d/later.txt",
 			"other/file.txt",
@@ -32,7 +34,12 @@ describe("sweepOutputs", () => {
 			"r1-w0-p0-file",
 		]);
 		const deleted = await sweepOutputs(directory, ["r1-w0-p0-a/kept.txt", "r1-w0-p0-a/deep/kept.txt"], 2);
-		assert.deepEqual(deleted.sort(), ["r1-w0-p0-a/deep/lost.txt", "r1-w0-p0-a/lost/lost.txt", "r1-w1-p0-b/lost.txt"]);
+		assert.deepEqual(deleted.sort(), [
+			"r1-probe-a/node-1",
+			"r1-w0-p0-a/deep/lost.txt",
+			"r1-w0-p0-a/lost/lost.txt",
+			"r1-w1-p0-b/lost.txt",
+		]);
 		assert.deepEqual(await everything(directory), [
 			"other",
 			"other/file.txt",
@@ -44,6 +51,8 @@ describe("sweepOutputs", () => {
 			"r1-w0-p0-file",
 			"r10-w0-p0-d",
 			"r10-w0-p0-d/later.txt",
+			"r2-probe-b",
+			"r2-probe-b/node-1",
 			"r2-w0-p1-c",
 			"r2-w0-p1-c/current.txt",
 		]);
