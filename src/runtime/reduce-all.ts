@@ -1,3 +1,4 @@
+import { isMillraceError } from "../errors.js";
 import type { StoredPartial } from "../gen/millrace/v1/progress_pb.js";
 import { fromJsonText, type JsonObject, toJsonText, toMetricsJson } from "../sdk/json.js";
 import { atStep } from "../steps.js";
@@ -32,9 +33,18 @@ export async function reduceAll(part: Part): Promise<Reduced> {
 }
 
 async function storedPartials({ run: { connection, member } }: Part): Promise<StoredPartial[]> {
-	const stored: StoredPartial[] = [];
-	for await (const { partials } of connection.progress.streamReducerPartials({ member })) {
-		stored.push(...partials);
+	for (;;) {
+		const stored: StoredPartial[] = [];
+		try {
+			for await (const { partials } of connection.progress.streamReducerPartials({ member })) {
+				stored.push(...partials);
+			}
+			return stored;
+		} catch (error) {
+			// No commit comes any more: what broke off half way reads the same from its start.
+			if (stored.length === 0 || !isMillraceError(error, "unavailable")) {
+				throw error;
+			}
+		}
 	}
-	return stored;
 }

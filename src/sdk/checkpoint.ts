@@ -84,9 +84,9 @@ export class Checkpoint {
 	 * Python: get_metrics(group)
 	 */
 	getMetrics<M extends JsonObject = JsonObject>(group?: string): AsyncList<TrialMetrics<M>> {
-		return trialMetricsList<M>(group, async (group) => {
+		return trialMetricsList<M>(group, async (request) => {
 			const { metrics } = await this.#session.connection();
-			return metrics.streamCheckpointMetrics({ checkpointUuid: this.uuid, group });
+			return metrics.streamCheckpointMetrics({ checkpointUuid: this.uuid, ...request });
 		});
 	}
 

@@ -56,9 +56,9 @@ export class ModelVersion {
 	 * Python: get_metrics(group)
 	 */
 	getMetrics<M extends JsonObject = JsonObject>(group?: string): AsyncList<TrialMetrics<M>> {
-		return trialMetricsList<M>(group, async (group) => {
+		return trialMetricsList<M>(group, async (request) => {
 			const { metrics } = await this.#session.connection();
-			return metrics.streamModelVersionMetrics({ model: String(this.modelId), version: this.modelVersion, group });
+			return metrics.streamModelVersionMetrics({ model: String(this.modelId), version: this.modelVersion, ...request });
 		});
 	}
 

@@ -1,4 +1,5 @@
 import { timestampDate } from "@bufbuild/protobuf/wkt";
+import { isMillraceError } from "../errors.js";
 import type { MetricReport } from "../gen/millrace/v1/metric_pb.js";
 import { type AsyncList, asyncList } from "./async-list.js";
 import { fromJsonText, type JsonObject } from "./json.js";
@@ -28,22 +29,43 @@ export interface TrialMetrics<M extends JsonObject = JsonObject> {
 	readonly rank?: number;
 }
 
+/** One message of a stream of metrics. */
+interface MetricBatch {
+	readonly reports: readonly MetricReport[];
+	readonly resumeToken: string;
+}
+
 /**
- * Reads metric reports from a stream that `open` starts for a group, "" for all.
+ * Reads metric reports from the stream that `open` starts for a group, "" for all, and a resume token, "" for the
+ * start. A stream that breaks, as when the server is started again, goes on after the last message that came.
  *
- * Reading throws `invalid_argument` if the group is empty or has a dot.
+ * Reading throws `invalid_argument` if the group is empty or has a dot, `unavailable` if the server does not come back.
  */
 export function trialMetricsList<M extends JsonObject>(
 	group: string | undefined,
-	open: (group: string) => Promise<AsyncIterable<{ reports: MetricReport[] }>>,
+	open: (request: { group: string; resumeToken: string }) => Promise<AsyncIterable<MetricBatch>>,
 ): AsyncList<TrialMetrics<M>> {
 	return asyncList(async function* () {
 		if (group !== undefined) {
 			assertMetricGroup(group);
 		}
-		for await (const { reports } of await open(group ?? "")) {
-			for (const report of reports) {
-				yield fromReport<M>(report);
+		let resumeToken = "";
+		for (let isRead = false; !isRead; ) {
+			let hasCome = false;
+			try {
+				for await (const batch of await open({ group: group ?? "", resumeToken })) {
+					hasCome = true;
+					resumeToken = batch.resumeToken;
+					for (const report of batch.reports) {
+						yield fromReport<M>(report);
+					}
+				}
+				isRead = true;
+			} catch (error) {
+				// Before its first message the call is repeated by the client: where that failed, no server came back.
+				if (!hasCome || resumeToken === "" || !isMillraceError(error, "unavailable")) {
+					throw error;
+				}
 			}
 		}
 	});

@@ -85,9 +85,9 @@ export class Trial {
 	 * Python: iter_metrics(group)
 	 */
 	getMetrics<M extends JsonObject = JsonObject>(group?: string): AsyncList<TrialMetrics<M>> {
-		return trialMetricsList<M>(group, async (group) => {
+		return trialMetricsList<M>(group, async (request) => {
 			const { metrics } = await this.#session.connection();
-			return metrics.streamTrialMetrics({ trialIds: [this.id], group });
+			return metrics.streamTrialMetrics({ trialIds: [this.id], ...request });
 		});
 	}
 

@@ -18,19 +18,33 @@ type PageRow = [
 	endTime: number,
 ];
 
+/** A place between two reports of a reading: that of the last report that was read, and where the reading ends. */
+export type MetricPosition = readonly [lastId: number, trialId: number, trialRunId: number, step: number, id: number];
+
+/** The next reports of a reading, and the place after them. */
+export interface MetricPage {
+	readonly reports: MessageInitShape<typeof MetricReportSchema>[];
+	readonly position: MetricPosition;
+}
+
 /**
  * Reads the reports of trials in pages, ordered by trial, run and steps completed; archived ones are left
  * out. What is reported after the start is not part of it. No transaction is held between two pages: a
- * reader kept open would keep the write-ahead log from shrinking.
+ * reader kept open would keep the write-ahead log from shrinking. With `from` an earlier reading goes on.
  */
 export async function* metricPages(
 	db: Database,
 	trialIds: readonly number[],
 	group: string,
-): AsyncGenerator<MessageInitShape<typeof MetricReportSchema>[]> {
-	const last = await db.get<{ id: number | null }>("SELECT max(id) AS id FROM metric_reports");
+	from?: MetricPosition,
+): AsyncGenerator<MetricPage> {
+	const lastId = from?.[0] ?? (await newestReport(db));
+	const [, fromTrial, ...fromReport] = from ?? [0, 0, ...beforeAll];
 	for (const trialId of [...new Set(trialIds)].sort((a, b) => a - b)) {
-		let after: readonly [trialRunId: number, step: number, id: number] = [0, -2, 0];
+		if (trialId < fromTrial) {
+			continue;
+		}
+		let after: readonly [trialRunId: number, step: number, id: number] = trialId === fromTrial ? fromReport : beforeAll;
 		for (;;) {
 			const row = await db.get<{ page: string }>(
 				`SELECT json_group_array(json_array(id, trial_run_id, step, group_name, metrics, batch_metrics, rank, end_time)) AS page
@@ -42,7 +56,7 @@ export async function* metricPages(
 				)`,
 				trialId,
 				...after,
-				last?.id ?? 0,
+				lastId,
 				group,
 			);
 			const page = JSON.parse(row?.page ?? "[]") as PageRow[];
@@ -51,7 +65,9 @@ export async function* metricPages(
 				break;
 			}
 			for (const rows of bySize(page)) {
-				yield rows.map((values) => toReport(trialId, values));
+				const [id, trialRunId, step] = rows.at(-1) as PageRow;
+				const reports = rows.map((values) => toReport(trialId, values));
+				yield { reports, position: [lastId, trialId, trialRunId, step, id] };
 			}
 			if (page.length < pageSize) {
 				break;
@@ -59,6 +75,14 @@ export async function* metricPages(
 			after = [end[1], end[2], end[0]];
 		}
 	}
+}
+
+/** The place before the first report of a trial. */
+const beforeAll = [0, -2, 0] as const;
+
+async function newestReport(db: Database): Promise<number> {
+	const row = await db.get<{ id: number | null }>("SELECT max(id) AS id FROM metric_reports");
+	return row?.id ?? 0;
 }
 
 /** Cuts a page of large reports, so that none of its messages is too large. */

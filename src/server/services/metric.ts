@@ -18,6 +18,7 @@ import {
 	checkedUuid,
 	parseJson,
 } from "../request-checks.js";
+import { parseResumeToken, writeResumeToken } from "../resume-token.js";
 import type { ServiceContext } from "./service-context.js";
 
 /** The most reports of one call. */
@@ -26,6 +27,15 @@ const largestCall = 10_000;
 /** Stores and reads metric reports. */
 export function createMetricService({ db }: ServiceContext): ServiceHandlers<typeof MetricService> {
 	const writer = new MetricWriter(db);
+
+	async function* stream(name: string, trialIds: readonly number[], group: string, resumeToken: string) {
+		const filtered = `${name} ${group}`;
+		const from = parseResumeToken(filtered, resumeToken);
+		for await (const { reports, position } of metricPages(db, trialIds, group, from)) {
+			yield { reports, resumeToken: writeResumeToken(filtered, position) };
+		}
+	}
+
 	return {
 		async reportMetrics({ clientId, sequence, reports }) {
 			assertText("client_id", clientId);
@@ -47,7 +57,7 @@ export function createMetricService({ db }: ServiceContext): ServiceHandlers<typ
 			return writer.report({ clientId, sequence: Number(sequence), reports: reports.map(checkedReport) });
 		},
 
-		async *streamTrialMetrics({ trialIds, group }) {
+		async *streamTrialMetrics({ trialIds, group, resumeToken }) {
 			if (trialIds.length === 0) {
 				throw new MillraceError("invalid_argument", "trial_ids is empty; must specify at least one trial id");
 			}
@@ -55,26 +65,21 @@ export function createMetricService({ db }: ServiceContext): ServiceHandlers<typ
 				assertId("trial_ids", trialId);
 				await getTrialRow(db, trialId);
 			}
-			yield* messages(metricPages(db, trialIds, group));
+			yield* stream(`trials ${trialIds}`, trialIds, group, resumeToken);
 		},
 
-		async *streamCheckpointMetrics({ checkpointUuid, group }) {
+		async *streamCheckpointMetrics({ checkpointUuid, group, resumeToken }) {
 			const trialIds = await trialsOfCheckpoint(db, checkedUuid("checkpoint_uuid", checkpointUuid));
-			yield* messages(metricPages(db, trialIds, group));
+			yield* stream(`checkpoint ${checkpointUuid}`, trialIds, group, resumeToken);
 		},
 
-		async *streamModelVersionMetrics({ model, version, group }) {
+		async *streamModelVersionMetrics({ model, version, group, resumeToken }) {
 			assertText("model", model);
 			assertId("version", version);
-			yield* messages(metricPages(db, await trialsOfModelVersion(db, model, version), group));
+			const trialIds = await trialsOfModelVersion(db, model, version);
+			yield* stream(`version ${version} of ${model}`, trialIds, group, resumeToken);
 		},
 	};
-}
-
-async function* messages<Page>(pages: AsyncIterable<Page>): AsyncGenerator<{ reports: Page }> {
-	for await (const reports of pages) {
-		yield { reports };
-	}
 }
 
 /** Checks a report's form. What is wrong with it becomes its status and harms no other report. */

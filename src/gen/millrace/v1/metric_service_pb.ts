@@ -12,7 +12,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file millrace/v1/metric_service.proto.
  */
 export const file_millrace_v1_metric_service: GenFile = /*@__PURE__*/
-  fileDesc("CiBtaWxscmFjZS92MS9tZXRyaWNfc2VydmljZS5wcm90bxILbWlsbHJhY2UudjEiagoUUmVwb3J0TWV0cmljc1JlcXVlc3QSEQoJY2xpZW50X2lkGAEgASgJEhAKCHNlcXVlbmNlGAIgASgDEi0KB3JlcG9ydHMYAyADKAsyHC5taWxscmFjZS52MS5OZXdNZXRyaWNSZXBvcnQiRAoVUmVwb3J0TWV0cmljc1Jlc3BvbnNlEisKCHN0YXR1c2VzGAEgAygLMhkubWlsbHJhY2UudjEuUmVwb3J0U3RhdHVzIi0KDFJlcG9ydFN0YXR1cxIMCgRjb2RlGAEgASgFEg8KB21lc3NhZ2UYAiABKAkiPQoZU3RyZWFtVHJpYWxNZXRyaWNzUmVxdWVzdBIRCgl0cmlhbF9pZHMYASADKAUSDQoFZ3JvdXAYAiABKAkiSAoaU3RyZWFtVHJpYWxNZXRyaWNzUmVzcG9uc2USKgoHcmVwb3J0cxgBIAMoCzIZLm1pbGxyYWNlLnYxLk1ldHJpY1JlcG9ydCJICh5TdHJlYW1DaGVja3BvaW50TWV0cmljc1JlcXVlc3QSFwoPY2hlY2twb2ludF91dWlkGAEgASgJEg0KBWdyb3VwGAIgASgJIk0KH1N0cmVhbUNoZWNrcG9pbnRNZXRyaWNzUmVzcG9uc2USKgoHcmVwb3J0cxgBIAMoCzIZLm1pbGxyYWNlLnYxLk1ldHJpY1JlcG9ydCJRCiBTdHJlYW1Nb2RlbFZlcnNpb25NZXRyaWNzUmVxdWVzdBINCgVtb2RlbBgBIAEoCRIPCgd2ZXJzaW9uGAIgASgFEg0KBWdyb3VwGAMgASgJIk8KIVN0cmVhbU1vZGVsVmVyc2lvbk1ldHJpY3NSZXNwb25zZRIqCgdyZXBvcnRzGAEgAygLMhkubWlsbHJhY2UudjEuTWV0cmljUmVwb3J0MtsDCg1NZXRyaWNTZXJ2aWNlElsKDVJlcG9ydE1ldHJpY3MSIS5taWxscmFjZS52MS5SZXBvcnRNZXRyaWNzUmVxdWVzdBoiLm1pbGxyYWNlLnYxLlJlcG9ydE1ldHJpY3NSZXNwb25zZSIDkAICEmwKElN0cmVhbVRyaWFsTWV0cmljcxImLm1pbGxyYWNlLnYxLlN0cmVhbVRyaWFsTWV0cmljc1JlcXVlc3QaJy5taWxscmFjZS52MS5TdHJlYW1UcmlhbE1ldHJpY3NSZXNwb25zZSIDkAIBMAESewoXU3RyZWFtQ2hlY2twb2ludE1ldHJpY3MSKy5taWxscmFjZS52MS5TdHJlYW1DaGVja3BvaW50TWV0cmljc1JlcXVlc3QaLC5taWxscmFjZS52MS5TdHJlYW1DaGVja3BvaW50TWV0cmljc1Jlc3BvbnNlIgOQAgEwARKBAQoZU3RyZWFtTW9kZWxWZXJzaW9uTWV0cmljcxItLm1pbGxyYWNlLnYxLlN0cmVhbU1vZGVsVmVyc2lvbk1ldHJpY3NSZXF1ZXN0Gi4ubWlsbHJhY2UudjEuU3RyZWFtTW9kZWxWZXJzaW9uTWV0cmljc1Jlc3BvbnNlIgOQAgEwAWIGcHJvdG8z", [file_millrace_v1_metric]);
+  fileDesc("CiBtaWxscmFjZS92MS9tZXRyaWNfc2VydmljZS5wcm90bxILbWlsbHJhY2UudjEiagoUUmVwb3J0TWV0cmljc1JlcXVlc3QSEQoJY2xpZW50X2lkGAEgASgJEhAKCHNlcXVlbmNlGAIgASgDEi0KB3JlcG9ydHMYAyADKAsyHC5taWxscmFjZS52MS5OZXdNZXRyaWNSZXBvcnQiRAoVUmVwb3J0TWV0cmljc1Jlc3BvbnNlEisKCHN0YXR1c2VzGAEgAygLMhkubWlsbHJhY2UudjEuUmVwb3J0U3RhdHVzIi0KDFJlcG9ydFN0YXR1cxIMCgRjb2RlGAEgASgFEg8KB21lc3NhZ2UYAiABKAkiUwoZU3RyZWFtVHJpYWxNZXRyaWNzUmVxdWVzdBIRCgl0cmlhbF9pZHMYASADKAUSDQoFZ3JvdXAYAiABKAkSFAoMcmVzdW1lX3Rva2VuGAMgASgJIl4KGlN0cmVhbVRyaWFsTWV0cmljc1Jlc3BvbnNlEioKB3JlcG9ydHMYASADKAsyGS5taWxscmFjZS52MS5NZXRyaWNSZXBvcnQSFAoMcmVzdW1lX3Rva2VuGAIgASgJIl4KHlN0cmVhbUNoZWNrcG9pbnRNZXRyaWNzUmVxdWVzdBIXCg9jaGVja3BvaW50X3V1aWQYASABKAkSDQoFZ3JvdXAYAiABKAkSFAoMcmVzdW1lX3Rva2VuGAMgASgJImMKH1N0cmVhbUNoZWNrcG9pbnRNZXRyaWNzUmVzcG9uc2USKgoHcmVwb3J0cxgBIAMoCzIZLm1pbGxyYWNlLnYxLk1ldHJpY1JlcG9ydBIUCgxyZXN1bWVfdG9rZW4YAiABKAkiZwogU3RyZWFtTW9kZWxWZXJzaW9uTWV0cmljc1JlcXVlc3QSDQoFbW9kZWwYASABKAkSDwoHdmVyc2lvbhgCIAEoBRINCgVncm91cBgDIAEoCRIUCgxyZXN1bWVfdG9rZW4YBCABKAkiZQohU3RyZWFtTW9kZWxWZXJzaW9uTWV0cmljc1Jlc3BvbnNlEioKB3JlcG9ydHMYASADKAsyGS5taWxscmFjZS52MS5NZXRyaWNSZXBvcnQSFAoMcmVzdW1lX3Rva2VuGAIgASgJMtsDCg1NZXRyaWNTZXJ2aWNlElsKDVJlcG9ydE1ldHJpY3MSIS5taWxscmFjZS52MS5SZXBvcnRNZXRyaWNzUmVxdWVzdBoiLm1pbGxyYWNlLnYxLlJlcG9ydE1ldHJpY3NSZXNwb25zZSIDkAICEmwKElN0cmVhbVRyaWFsTWV0cmljcxImLm1pbGxyYWNlLnYxLlN0cmVhbVRyaWFsTWV0cmljc1JlcXVlc3QaJy5taWxscmFjZS52MS5TdHJlYW1UcmlhbE1ldHJpY3NSZXNwb25zZSIDkAIBMAESewoXU3RyZWFtQ2hlY2twb2ludE1ldHJpY3MSKy5taWxscmFjZS52MS5TdHJlYW1DaGVja3BvaW50TWV0cmljc1JlcXVlc3QaLC5taWxscmFjZS52MS5TdHJlYW1DaGVja3BvaW50TWV0cmljc1Jlc3BvbnNlIgOQAgEwARKBAQoZU3RyZWFtTW9kZWxWZXJzaW9uTWV0cmljcxItLm1pbGxyYWNlLnYxLlN0cmVhbU1vZGVsVmVyc2lvbk1ldHJpY3NSZXF1ZXN0Gi4ubWlsbHJhY2UudjEuU3RyZWFtTW9kZWxWZXJzaW9uTWV0cmljc1Jlc3BvbnNlIgOQAgEwAWIGcHJvdG8z", [file_millrace_v1_metric]);
 
 /**
  * Reports metrics.
@@ -119,6 +119,14 @@ export type StreamTrialMetricsRequest = Message<"millrace.v1.StreamTrialMetricsR
    * @generated from field: string group = 2;
    */
   group: string;
+
+  /**
+   * The resume_token of the last message that came before the connection broke: the stream goes on after it, with
+   * what had been reported when the first one started. Empty to start.
+   *
+   * @generated from field: string resume_token = 3;
+   */
+  resumeToken: string;
 };
 
 /**
@@ -140,6 +148,13 @@ export type StreamTrialMetricsResponse = Message<"millrace.v1.StreamTrialMetrics
    * @generated from field: repeated millrace.v1.MetricReport reports = 1;
    */
   reports: MetricReport[];
+
+  /**
+   * Where a stream goes on after this message.
+   *
+   * @generated from field: string resume_token = 2;
+   */
+  resumeToken: string;
 };
 
 /**
@@ -168,6 +183,14 @@ export type StreamCheckpointMetricsRequest = Message<"millrace.v1.StreamCheckpoi
    * @generated from field: string group = 2;
    */
   group: string;
+
+  /**
+   * The resume_token of the last message that came before the connection broke: the stream goes on after it, with
+   * what had been reported when the first one started. Empty to start.
+   *
+   * @generated from field: string resume_token = 3;
+   */
+  resumeToken: string;
 };
 
 /**
@@ -189,6 +212,13 @@ export type StreamCheckpointMetricsResponse = Message<"millrace.v1.StreamCheckpo
    * @generated from field: repeated millrace.v1.MetricReport reports = 1;
    */
   reports: MetricReport[];
+
+  /**
+   * Where a stream goes on after this message.
+   *
+   * @generated from field: string resume_token = 2;
+   */
+  resumeToken: string;
 };
 
 /**
@@ -224,6 +254,14 @@ export type StreamModelVersionMetricsRequest = Message<"millrace.v1.StreamModelV
    * @generated from field: string group = 3;
    */
   group: string;
+
+  /**
+   * The resume_token of the last message that came before the connection broke: the stream goes on after it, with
+   * what had been reported when the first one started. Empty to start.
+   *
+   * @generated from field: string resume_token = 4;
+   */
+  resumeToken: string;
 };
 
 /**
@@ -245,6 +283,13 @@ export type StreamModelVersionMetricsResponse = Message<"millrace.v1.StreamModel
    * @generated from field: repeated millrace.v1.MetricReport reports = 1;
    */
   reports: MetricReport[];
+
+  /**
+   * Where a stream goes on after this message.
+   *
+   * @generated from field: string resume_token = 2;
+   */
+  resumeToken: string;
 };
 
 /**
@@ -277,9 +322,9 @@ export const MetricService: GenService<{
   },
   /**
    * Streams the reports of some trials, ordered by trial, run and steps completed. Archived ones are
-   * left out.
+   * left out. A stream that broke goes on, without gap or double, by the resume_token of its last message.
    *
-   * NOT_FOUND if a trial does not exist.
+   * NOT_FOUND if a trial does not exist. INVALID_ARGUMENT if the resume_token is not one of this stream.
    *
    * @generated from rpc millrace.v1.MetricService.StreamTrialMetrics
    */
