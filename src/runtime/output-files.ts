@@ -5,6 +5,7 @@ import path from "node:path";
 import { create } from "@bufbuild/protobuf";
 import { MillraceError } from "../errors.js";
 import { type StoredFile, StoredFileSchema } from "../gen/millrace/v1/storage_pb.js";
+import { outputError } from "./output-error.js";
 
 /** Whose output files these are. */
 export interface OutputFilesOptions {
@@ -50,7 +51,9 @@ export class OutputFiles {
 
 	/** Returns the part's directory, which is created by the first call. */
 	async directory(): Promise<string> {
-		this.#created ??= mkdir(this.#directory, { recursive: true });
+		this.#created ??= mkdir(this.#directory, { recursive: true }).catch((error) => {
+			throw outputError(error, this.#directory);
+		});
 		await this.#created;
 		return this.#directory;
 	}
@@ -61,10 +64,19 @@ export class OutputFiles {
 	 * only the beginning and the end of it.
 	 *
 	 * Errors: failed_precondition if a file that was returned before has shrunk, disappeared or changed;
-	 * invalid_argument for a link and for anything else that is no plain file.
+	 * invalid_argument for a link and for anything else that is no plain file; resource_exhausted or
+	 * permission_denied, naming the file, where the storage is full or cannot be written.
 	 */
 	async collect(isFinal = false): Promise<StoredFile[]> {
 		if (this.#created === undefined) return [];
+		try {
+			return await this.#collectAll(isFinal);
+		} catch (error) {
+			throw outputError(error, this.#directory);
+		}
+	}
+
+	async #collectAll(isFinal: boolean): Promise<StoredFile[]> {
 		const found = await listFiles(await this.directory());
 		for (const file of this.#collected.keys()) {
 			if (!found.files.has(file)) throw changed(file, "has disappeared");

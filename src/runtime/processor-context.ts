@@ -10,6 +10,7 @@ import type { DistributedContext } from "./distributed/distributed-context.js";
 import { InferenceModel, type PrepareModelOptions } from "./inference-model.js";
 import type { FunctionReducer, MetricReducer, ReducerFunction, WrapReducerOptions } from "./metric-reducer.js";
 import type { ModelSource } from "./model-source.js";
+import { outputError } from "./output-error.js";
 import type { Part } from "./part.js";
 import { type Tensor, type ToTensorOptions, toTensor } from "./tensor.js";
 
@@ -108,10 +109,20 @@ export class BatchProcessorContext {
 	 * Gives `write` a directory that belongs to this worker, and keeps the files that it writes there with the
 	 * next commit. A file may grow later, but what was committed of it may not change.
 	 *
+	 * Throws what `write` throws; `resource_exhausted` or `permission_denied`, with the file and what to do, where
+	 * that says that the storage is full or cannot be written.
+	 *
 	 * Python: `upload_path`
 	 */
 	uploadPath<R>(write: (directory: string) => R | Promise<R>): Promise<R> {
-		const upload = async () => write(await this.#part.outputs.directory());
+		const upload = async () => {
+			const directory = await this.#part.outputs.directory();
+			try {
+				return await write(directory);
+			} catch (error) {
+				throw outputError(error, directory);
+			}
+		};
 		return this.#part.pending.track(upload());
 	}
 

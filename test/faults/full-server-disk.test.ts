@@ -1,20 +1,21 @@
 import assert from "node:assert/strict";
 import { randomUUID } from "node:crypto";
-import { readFileSync, writeFileSync } from "node:fs";
+import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, it } from "node:test";
 import { ExperimentService } from "../../src/gen/millrace/v1/experiment_service_pb.js";
 import { TrialState } from "../../src/gen/millrace/v1/trial_pb.js";
 import { TrialService } from "../../src/gen/millrace/v1/trial_service_pb.js";
 import { openConnection } from "../../src/sdk/connection.js";
-import { Client } from "../../src/sdk/index.js";
 import { startServer } from "../../src/server/index.js";
+import { startTrial } from "../server/start-trial.js";
 import { errorWith } from "../support/error-with.js";
 import { noSmallDisk, smallDisk } from "../support/small-disk.js";
 import { startTestServer } from "../support/start-test-server.js";
 import { startWorkers } from "../support/start-workers.js";
 import { tempDir } from "../support/temp-dir.js";
 import { waitUntil } from "../support/wait-until.js";
+import { checkCompleted } from "./check-trial.js";
 
 const megabyte = 1024 * 1024;
 
@@ -54,13 +55,8 @@ describe("a server whose disk is full", { skip: noSmallDisk, timeout: 120_000 },
 
 	it("makes a run wait, which loses nothing", async () => {
 		const disk = smallDisk(3 * megabyte);
-		const storage = tempDir();
 		const server = await startTestServer({ dataDirectory: disk.directory });
-		const { experiment } = await server.client(ExperimentService).createExperiment({
-			config: { name: "full", checkpoint_storage: { type: "directory", container_path: storage } },
-		});
-		const { trial } = await server.client(TrialService).createTrial({ experimentId: experiment?.id ?? 0 });
-		const trialId = trial?.id ?? 0;
+		const trialId = await startTrial(server, { storage: tempDir() });
 		const held = join(tempDir(), "go");
 		const workers = startWorkers({
 			server: server.address,
@@ -91,26 +87,9 @@ describe("a server whose disk is full", { skip: noSmallDisk, timeout: 120_000 },
 			],
 		);
 		assert.equal(server.logged.length, 1, server.logged.join("\n"));
-		const client = new Client({ server: server.address });
-		try {
-			const found = await client.getTrial(trialId);
-			assert.deepEqual([found.state, found.restarts, found.trialRunId], ["COMPLETED", 0, 1]);
-			const expected = Array.from({ length: 80 }, (_, i) => i);
-			const files = await found.downloadOutputs(tempDir());
-			const values = files.flatMap((file) => readFileSync(file, "utf8").trim().split("\n").map(Number));
-			assert.deepEqual(
-				values.sort((a, b) => a - b),
-				expected,
-			);
-			const reports = await found.getMetrics("inference");
-			const sums = reports.map(({ metrics }) => Number(metrics.batch_sum ?? 0));
-			assert.equal(
-				sums.reduce((a, b) => a + b, 0),
-				expected.reduce((a, b) => a + b, 0),
-			);
-		} finally {
-			await client.close();
-		}
+		const { trial } = await server.client(TrialService).getTrial({ trialId });
+		assert.deepEqual([trial?.restarts, trial?.trialRunId], [0, 1]);
+		await checkCompleted(server.address, trialId, 80);
 	});
 
 	it("stops as usual, and the next one has all that was acknowledged", async () => {

@@ -5,9 +5,17 @@ import { RendezvousService } from "../../src/gen/millrace/v1/rendezvous_service_
 import { TrialService } from "../../src/gen/millrace/v1/trial_service_pb.js";
 import type { TestServer } from "../support/start-test-server.js";
 
-/** Creates an experiment with a trial, and returns the trial's id. */
-export async function startTrial(server: TestServer, options: { maxRestarts?: number } = {}): Promise<number> {
-	const { experiment } = await server.client(ExperimentService).createExperiment({ config: { name: "test" } });
+/** Creates an experiment with a trial, and returns the trial's id. `storage` is a directory for its files. */
+export async function startTrial(
+	server: TestServer,
+	options: { maxRestarts?: number; storage?: string } = {},
+): Promise<number> {
+	const { storage } = options;
+	const config = {
+		name: "test",
+		...(storage !== undefined && { checkpoint_storage: { type: "directory", container_path: storage } }),
+	};
+	const { experiment } = await server.client(ExperimentService).createExperiment({ config });
 	const { trial } = await server.client(TrialService).createTrial({
 		experimentId: experiment?.id ?? 0,
 		maxRestarts: options.maxRestarts ?? 5,
