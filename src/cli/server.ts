@@ -10,6 +10,7 @@ interface ServerFlags {
 	port: number;
 	data?: string;
 	insecure?: boolean;
+	lease?: number;
 	embedded?: boolean;
 }
 
@@ -26,6 +27,11 @@ export function addServerCommand(program: Command): void {
 		.option("--port <port>", "the port to listen on; 0 takes a free one", port, 8090)
 		.option("--data <directory>", "the data directory (default: MILLRACE_DATA, else .millrace)")
 		.option("--insecure", "listen on a host that is not loopback, though everyone who reaches it may do everything")
+		.addOption(
+			new Option("--lease <seconds>", "how long a silent worker is kept (default: 15)")
+				.env("MILLRACE_LEASE")
+				.argParser(leaseMs),
+		)
 		.addOption(new Option("--embedded", "serve on a free port until nobody is connected any more").hideHelp())
 		.action(serve);
 }
@@ -45,6 +51,7 @@ async function serve(flags: ServerFlags): Promise<void> {
 		port: isEmbedded ? 0 : flags.port,
 		dataDirectory: flags.data,
 		insecure: flags.insecure ?? false,
+		leaseMs: flags.lease,
 		embedded: isEmbedded,
 		embeddedWait: isEmbedded ? undefined : { ms: embeddedWaitMs, onWait },
 	});
@@ -77,4 +84,12 @@ function port(text: string): number {
 		throw new InvalidArgumentError("Give a number from 0 to 65535.");
 	}
 	return value;
+}
+
+function leaseMs(text: string): number {
+	const seconds = Number(text);
+	if (!/^\d+(\.\d+)?$/.test(text) || seconds < 0.1 || seconds > 86_400) {
+		throw new InvalidArgumentError("Give a number of seconds from 0.1 to 86400.");
+	}
+	return Math.round(seconds * 1000);
 }

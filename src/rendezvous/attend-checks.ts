@@ -1,5 +1,10 @@
 import { MillraceError } from "../errors.js";
-import { CollectiveOperation, type Contribution, type JoinRequest } from "../gen/millrace/v1/rendezvous_pb.js";
+import {
+	CollectiveOperation,
+	type Contribution,
+	type JoinRequest,
+	type Recollection,
+} from "../gen/millrace/v1/rendezvous_pb.js";
 
 /** The most bytes of one contribution. */
 const contributionBytes = 16 * 1024 * 1024;
@@ -57,6 +62,14 @@ export function checkedContribution(contribution: Contribution): Contribution {
 		);
 	}
 	return contribution;
+}
+
+/** Returns a recollection. Throws as `checkedContribution` does. */
+export function checkedRecollection({ contribution, answered, preempted }: Recollection) {
+	if (contribution === undefined) {
+		throw new MillraceError("invalid_argument", "recollection.contribution must be set");
+	}
+	return { contribution: checkedContribution(contribution), answered, preempted };
 }
 
 /** The most workers of one run: the state of each is kept in memory. */

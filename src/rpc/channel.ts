@@ -21,7 +21,7 @@ export class Channel {
 	/** Whether a call was ever answered. */
 	reached = false;
 	/** grpc-js's client, for client.ts. */
-	readonly grpc: Client;
+	grpc: Client;
 	/** Called by `close`, for call-guard.ts. */
 	readonly closeListeners = new Set<() => void>();
 	#closed = false;
@@ -30,7 +30,19 @@ export class Channel {
 		this.address = address;
 		this.connectMs = timeouts.connectMs ?? 10_000;
 		this.retryMs = timeouts.retryMs ?? 300_000;
-		this.grpc = new Client(address, credentials.createInsecure(), options);
+		this.grpc = newClient(address);
+	}
+
+	/**
+	 * Gives up the connection, which is taken for dead, and makes a new one: the system would go on for minutes to send
+	 * into the old one, more and more rarely. Calls in flight are the caller's to cancel.
+	 */
+	renew(): void {
+		if (this.#closed) {
+			return;
+		}
+		this.grpc.close();
+		this.grpc = newClient(this.address);
 	}
 
 	/** Ends the connection; calls in flight, and later ones, fail with `cancelled`. */
@@ -53,6 +65,10 @@ export class Channel {
 	closedError(): MillraceError {
 		return new MillraceError("cancelled", `the connection to ${this.address} was closed on this side`);
 	}
+}
+
+function newClient(address: string): Client {
+	return new Client(address, credentials.createInsecure(), options);
 }
 
 const options: ChannelOptions = {

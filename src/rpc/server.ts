@@ -18,6 +18,9 @@ export class RpcServer {
 		"grpc.max_send_message_length": maxMessageBytes,
 		"grpc.max_receive_message_length": maxMessageBytes,
 		"grpc.keepalive_permit_without_calls": 1,
+		// A machine that vanished would count as connected for hours.
+		"grpc.keepalive_time_ms": 60_000,
+		"grpc.keepalive_timeout_ms": 20_000,
 	});
 	readonly #health = new HealthImplementation({ "": "NOT_SERVING" });
 	readonly #services: DescService[] = [];

@@ -3,6 +3,7 @@ import { hostname } from "node:os";
 import { join } from "node:path";
 import { create } from "@bufbuild/protobuf";
 import { dataDirectory, removeServerAddress, writeServerAddress } from "../data-directory.js";
+import { MillraceError } from "../errors.js";
 import { CheckpointService } from "../gen/millrace/v1/checkpoint_service_pb.js";
 import { ExperimentService } from "../gen/millrace/v1/experiment_service_pb.js";
 import { MetricService } from "../gen/millrace/v1/metric_service_pb.js";
@@ -44,6 +45,11 @@ export interface ServerOptions {
 	readonly port?: number | undefined;
 	/** Permits a host that other machines can reach. Default false. */
 	readonly insecure?: boolean | undefined;
+	/**
+	 * How long a worker is kept that is silent though its connection is open: frozen, or cut off. In milliseconds, from
+	 * 100 to 86,400,000 (a day). Default 15,000.
+	 */
+	readonly leaseMs?: number | undefined;
 	/** Receives what goes wrong inside. Default: standard error. */
 	readonly log?: ErrorLog | undefined;
 	/** @internal Whether it is closed when nobody is connected, which it tells to those who want its directory. */
@@ -77,6 +83,7 @@ export interface RunningServer {
 export async function startServer(options: ServerOptions = {}): Promise<RunningServer> {
 	const { host = "127.0.0.1", port = 8090, insecure = false, log = logToStandardError, embedded = false } = options;
 	assertSafeHost(host, insecure);
+	assertLease(options.leaseMs);
 	const directory = dataDirectory(options.dataDirectory);
 	if (port !== 0 && !existsSync(directory)) {
 		await assertPortFree(host, port, log);
@@ -101,7 +108,11 @@ export async function startServer(options: ServerOptions = {}): Promise<RunningS
 		await migrate(db);
 		undo.push(keepAnswersFew(db, (error) => log("old answers are kept", error)));
 		const rpc = new RpcServer(log);
-		const rendezvous = await addServices(rpc, db, directory, log);
+		const rendezvous = await addServices(rpc, db, directory, log, options.leaseMs);
+		undo.push(
+			() => rpc.close(),
+			() => rendezvous.close(),
+		);
 		let connectionCount = 0;
 		let onConnectionCount: (count: number) => void = () => {};
 		rpc.onConnectionCount((count) => {
@@ -109,10 +120,6 @@ export async function startServer(options: ServerOptions = {}): Promise<RunningS
 			onConnectionCount(count);
 		});
 		const address = localAddress(host, await rpc.listen(host, port));
-		undo.push(async () => {
-			rendezvous.close();
-			await rpc.close();
-		});
 		writeServerAddress(directory, { address, pid: process.pid, host: hostname(), version, embedded });
 		let closed: Promise<void> | undefined;
 		return {
@@ -142,11 +149,24 @@ async function assertPortFree(host: string, port: number, log: ErrorLog): Promis
 	await probe.close(0);
 }
 
-async function addServices(rpc: RpcServer, db: Database, directory: string, log: ErrorLog): Promise<Rendezvous> {
+function assertLease(leaseMs: number | undefined): void {
+	if (leaseMs !== undefined && !(Number.isInteger(leaseMs) && leaseMs >= 100 && leaseMs <= 86_400_000)) {
+		const range = "a whole number of milliseconds from 100 to 86,400,000";
+		throw new MillraceError("invalid_argument", `leaseMs is ${leaseMs}; it must be ${range}`);
+	}
+}
+
+async function addServices(
+	rpc: RpcServer,
+	db: Database,
+	directory: string,
+	log: ErrorLog,
+	leaseMs: number | undefined,
+): Promise<Rendezvous> {
 	const storagePath = join(directory, "storage");
 	mkdirSync(storagePath, { recursive: true });
 	const defaultStorage = directoryStorageAt(storagePath);
-	const rendezvous = createRendezvousService({ ledger: createRunLedger(db), log });
+	const rendezvous = createRendezvousService({ ledger: createRunLedger(db), log, leaseMs });
 	const context: ServiceContext = { db, defaultStorage, runClosed: rendezvous.runClosed };
 	const info = create(GetServerInfoResponseSchema, {
 		version,

@@ -263,7 +263,7 @@ describe("a member of a server that stops", { timeout: 60_000 }, () => {
 		);
 		await first.close();
 		one?.close();
-		const second = await startTestServer({ dataDirectory: first.dataDirectory, port: Number(port) });
+		const second = await startTestServer({ dataDirectory: first.dataDirectory, port: Number(port), leaseMs: 2_000 });
 		await pending;
 		assert.deepEqual(await runOf(second, trialId), {
 			state: "FAILED",
@@ -280,28 +280,9 @@ describe("a member of a server that stops", { timeout: 60_000 }, () => {
 		for (const member of members) {
 			member.close();
 		}
-		const second = await startTestServer({ dataDirectory: first.dataDirectory, port: Number(port) });
+		const second = await startTestServer({ dataDirectory: first.dataDirectory, port: Number(port), leaseMs: 2_000 });
 		const [alone] = await attendRanks([second.address], { trialId, worldSize: 1 });
 		assert.equal(alone?.trialRunId, 2);
-	});
-
-	it("fails with all others when an answer that one of them got was lost with the server", async () => {
-		const { server, trialId, wire, members, far } = await startCutRun(2);
-		wire.pause("server");
-		const lost = user(far, Operation.ALLGATHER, "b");
-		assert.deepEqual(await user(members[0], Operation.ALLGATHER, "a"), ["a", "b"]);
-		wire.cut();
-		const { port } = new URL(`http://${server.address}`);
-		await server.close();
-		const why = aborted(/rank \d is at operation \d of the user's code, the others at \d/);
-		const pending = Promise.all([
-			assert.rejects(lost, why),
-			assert.rejects(user(members[0], Operation.ALLGATHER, "c"), why),
-		]);
-		const second = await startTestServer({ dataDirectory: server.dataDirectory, port: Number(port) });
-		wire.resume();
-		await pending;
-		assert.equal((await runOf(second, trialId)).state, "FAILED");
 	});
 
 	it("fails with unavailable when no server comes back within retryMs", async () => {
@@ -406,7 +387,16 @@ describe("RendezvousMember", { timeout: 30_000 }, () => {
 		wire.cut();
 		const start = performance.now();
 		await far.leave("out of ink");
-		assert.ok(performance.now() - start < 3_000);
+		assert.ok(performance.now() - start < 8_000);
+	});
+
+	it("tells why it leaves once its broken connection is back", async () => {
+		const { wire, members, far } = await startCutRun(2);
+		const other = assert.rejects(user(members[0], Operation.GATHER), aborted(/rank 1 on host-1 failed: out of ink/));
+		wire.cut();
+		const left = far.leave("out of ink");
+		wire.resume();
+		await Promise.all([left, other]);
 	});
 
 	it("lets go of its connection when it leaves", async () => {

@@ -9,16 +9,10 @@ import {
 	JoinRequestSchema,
 	CollectiveOperation as Operation,
 } from "../../src/gen/millrace/v1/rendezvous_pb.js";
-import {
-	createRunState,
-	nextDeadline,
-	type RunEffect,
-	type RunState,
-	rankWaitMs,
-	reconnectGraceMs,
-	returnMs,
-	transition,
-} from "../../src/rendezvous/state.js";
+import { settleMs } from "../../src/rendezvous/collectives.js";
+import { rankWaitMs, reconnectGraceMs } from "../../src/rendezvous/presence.js";
+import { createRunState, defaultLeaseMs, type RunEffect, type RunState } from "../../src/rendezvous/state.js";
+import { transition } from "../../src/rendezvous/transition.js";
 
 const user = { caller: CollectiveCaller.USER, scope: CollectiveScope.WORLD };
 const runtime = { caller: CollectiveCaller.RUNTIME, scope: CollectiveScope.WORLD };
@@ -70,7 +64,6 @@ describe("transition", () => {
 		const join = joinOf(2, "m", 4);
 		join.joinTimeoutMs = 500;
 		transition(state, { kind: "join", join, session: 1, isMember: false }, 100);
-		assert.equal(nextDeadline(state), 600);
 		assert.deepEqual(transition(state, { kind: "tick" }, 599), []);
 		const [effect] = transition(state, { kind: "tick" }, 600);
 		assert.deepEqual(effect, {
@@ -83,8 +76,8 @@ describe("transition", () => {
 	it("frees the rank of a member that goes while the run is forming, after its grace", () => {
 		const state = createRunState(2);
 		transition(state, { kind: "join", join: joinOf(0), session: 1, isMember: false }, 0);
-		transition(state, { kind: "disconnect", session: 1 }, 10);
-		assert.equal(nextDeadline(state), 10 + reconnectGraceMs);
+		transition(state, { kind: "disconnect", rank: 0, session: 1 }, 10);
+		assert.deepEqual(transition(state, { kind: "tick" }, 9 + reconnectGraceMs), []);
 		assert.deepEqual(kinds(transition(state, { kind: "tick" }, 10 + reconnectGraceMs)), ["remove-member"]);
 		assert.deepEqual(
 			kinds(transition(state, { kind: "join", join: joinOf(0, "other"), session: 2, isMember: false }, 2_000)),
@@ -95,7 +88,7 @@ describe("transition", () => {
 	it("lets a member whose connection broke come back within its grace, and answers it again", () => {
 		const state = runningState();
 		give(state, 0, Operation.ALLGATHER);
-		transition(state, { kind: "disconnect", session: 10 }, 0);
+		transition(state, { kind: "disconnect", rank: 0, session: 10 }, 0);
 		const answers = give(state, 1, Operation.ALLGATHER);
 		assert.deepEqual(
 			answers.map((effect) => effect.kind === "answer" && effect.rank),
@@ -111,26 +104,58 @@ describe("transition", () => {
 
 	it("fails a running run whose member does not come back, and names it", () => {
 		const state = runningState();
-		transition(state, { kind: "disconnect", session: 11 }, 0);
+		transition(state, { kind: "disconnect", rank: 1, session: 11 }, 0);
 		const effects = transition(state, { kind: "tick" }, reconnectGraceMs);
 		assert.deepEqual(effects, [
 			{ kind: "remove-member", join: joinOf(1) },
-			{ kind: "fail", reason: "rank 1 on host-1 is lost", lost: joinOf(1) },
+			{ kind: "fail", reason: "rank 1 on host-1 is lost", lost: { join: joinOf(1), progress: undefined } },
 		]);
-		assert.equal(nextDeadline(state), undefined);
+	});
+
+	it("fails a running run whose member is silent for a lease, with what it last told", () => {
+		const state = runningState();
+		const progress = { step: 4, inFlight: { first: 40n, end: 50n } };
+		transition(state, { kind: "alive", rank: 1, session: 11, progress }, 100);
+		transition(state, { kind: "alive", rank: 0, session: 10, progress: { step: 4 } }, 10_000);
+		const given = contribution(Operation.GATHER);
+		transition(state, { kind: "contribute", rank: 1, session: 11, contribution: given }, 200);
+		assert.deepEqual(transition(state, { kind: "tick" }, 199 + defaultLeaseMs), []);
+		const reason = "rank 1 on host-1 is lost: it was silent for 15 s";
+		assert.deepEqual(transition(state, { kind: "tick" }, 200 + defaultLeaseMs), [
+			{ kind: "remove-member", join: joinOf(1) },
+			{ kind: "fail", reason, lost: { join: joinOf(1), progress } },
+		]);
+	});
+
+	it("frees the rank of a member that is silent for a lease while the run is forming", () => {
+		const state = createRunState(2, 1_000);
+		transition(state, { kind: "join", join: joinOf(0), session: 1, isMember: false }, 0);
+		transition(state, { kind: "join", join: joinOf(0, "second"), session: 2, isMember: false }, 10);
+		assert.deepEqual(kinds(transition(state, { kind: "tick" }, 999)), []);
+		assert.deepEqual(kinds(transition(state, { kind: "tick" }, 1_000)), ["remove-member", "replace", "admit"]);
+	});
+
+	it("replaces a member's stream by its newer one, and hears the older no more", () => {
+		const state = runningState();
+		const back = transition(state, { kind: "join", join: joinOf(0), session: 20, isMember: true }, 5_000);
+		assert.deepEqual(kinds(back), ["replace", "welcome-back", "started"]);
+		transition(state, { kind: "alive", rank: 1, session: 11, progress: { step: 0 } }, 19_000);
+		transition(state, { kind: "alive", rank: 0, session: 10, progress: { step: 0 } }, 19_000);
+		const [, effect] = transition(state, { kind: "tick" }, 5_000 + defaultLeaseMs);
+		assert.match(effect?.kind === "fail" ? effect.reason : "", /rank 0 on host-0 is lost/);
 	});
 
 	it("fails a running run at once when a member says that it failed", () => {
 		const state = runningState();
-		const effects = transition(state, { kind: "leave", session: 10, reason: "out of ink" }, 0);
+		const effects = transition(state, { kind: "leave", rank: 0, session: 10, reason: "out of ink" }, 0);
 		assert.deepEqual(effects[1], { kind: "fail", reason: "rank 0 on host-0 failed: out of ink" });
 	});
 
 	it("ignores the end of a stream that its member has already replaced", () => {
 		const state = runningState();
 		transition(state, { kind: "join", join: joinOf(0), session: 20, isMember: false }, 0);
-		transition(state, { kind: "disconnect", session: 10 }, 0);
-		assert.equal(nextDeadline(state), undefined);
+		transition(state, { kind: "disconnect", rank: 0, session: 10 }, 0);
+		assert.deepEqual(transition(state, { kind: "tick" }, 2 * reconnectGraceMs), []);
 	});
 
 	it("lets a second process for a rank wait for the first to go", () => {
@@ -140,7 +165,7 @@ describe("transition", () => {
 			transition(state, { kind: "join", join: joinOf(0, "second"), session: 2, isMember: false }, 0),
 			[],
 		);
-		transition(state, { kind: "disconnect", session: 1 }, 10);
+		transition(state, { kind: "disconnect", rank: 0, session: 1 }, 10);
 		const effects = transition(state, { kind: "tick" }, 10 + reconnectGraceMs);
 		assert.deepEqual(kinds(effects), ["remove-member", "admit"]);
 	});
@@ -148,7 +173,10 @@ describe("transition", () => {
 	it("refuses the second process when the first stays", () => {
 		const state = runningState();
 		transition(state, { kind: "join", join: joinOf(0, "second"), session: 2, isMember: false }, 0);
-		const [effect] = transition(state, { kind: "tick" }, rankWaitMs);
+		for (const rank of [0, 1]) {
+			transition(state, { kind: "alive", rank, session: 10 + rank, progress: { step: 0 } }, defaultLeaseMs);
+		}
+		const [effect] = transition(state, { kind: "tick" }, rankWaitMs(state));
 		assert.match(effect?.kind === "refuse" ? effect.reason : "", /rank 0 is taken by process/);
 	});
 
@@ -190,10 +218,12 @@ describe("transition", () => {
 		);
 	});
 
-	it("fails at once when all wait for each other, and says who waits for what", () => {
+	it("fails soon when all wait for each other, and says who waits for what", () => {
 		const state = runningState();
 		assert.deepEqual(give(state, 0, Operation.GATHER), []);
-		const [effect] = give(state, 1, Operation.STEP, 1, runtime);
+		assert.deepEqual(give(state, 1, Operation.STEP, 1, runtime), []);
+		assert.deepEqual(transition(state, { kind: "tick" }, settleMs - 1), [], "more may be on its way");
+		const [effect] = transition(state, { kind: "tick" }, settleMs);
 		assert.equal(
 			effect?.kind === "fail" && effect.reason,
 			"all workers wait for each other: rank 0 in gather of the user's code, rank 1 in step of the runtime",
@@ -211,7 +241,7 @@ describe("transition", () => {
 			answers.map((effect) => effect.kind === "answer" && effect.answer.preempted),
 			[true, true],
 		);
-		transition(state, { kind: "disconnect", session: 10 }, 0);
+		transition(state, { kind: "disconnect", rank: 0, session: 10 }, 0);
 		assert.deepEqual(transition(state, { kind: "tick" }, 10_000), []);
 	});
 
@@ -247,12 +277,12 @@ describe("transition", () => {
 	});
 
 	it("waits for the members of a run that had started, and lets nobody take their place", () => {
-		const state = createRunState(2, 100);
+		const state = createRunState(2, defaultLeaseMs, 100);
 		const stranger = joinOf(0, "stranger");
 		assert.deepEqual(transition(state, { kind: "join", join: stranger, session: 1, isMember: false }, 100), []);
 		const back = transition(state, { kind: "join", join: joinOf(1), session: 2, isMember: true }, 200);
 		assert.deepEqual(kinds(back), ["admit"]);
-		const [effect] = transition(state, { kind: "tick" }, 100 + returnMs);
+		const [effect] = transition(state, { kind: "tick" }, 100 + defaultLeaseMs);
 		assert.match(effect?.kind === "fail" ? effect.reason : "", /rank 0 did not come back/);
 		assert.equal(state.phase, "ended");
 	});
@@ -260,10 +290,10 @@ describe("transition", () => {
 	it("lets whoever comes after all have left wait as long as the first", () => {
 		const state = createRunState(2);
 		transition(state, { kind: "join", join: joinOf(0), session: 1, isMember: false }, 0);
-		transition(state, { kind: "leave", session: 1, reason: "" }, 1_000);
-		assert.equal(nextDeadline(state), undefined);
+		transition(state, { kind: "leave", rank: 0, session: 1, reason: "" }, 1_000);
+		assert.equal(state.joinDeadline, undefined);
 		transition(state, { kind: "join", join: joinOf(1), session: 2, isMember: false }, 200_000);
-		assert.equal(nextDeadline(state), 500_000);
+		assert.equal(state.joinDeadline, 500_000);
 	});
 
 	it("answers again only a rank that took part", () => {

@@ -7,7 +7,7 @@ import type { TestServer } from "../support/start-test-server.js";
 
 /** Creates an experiment with a trial, and returns the trial's id. `storage` is a directory for its files. */
 export async function startTrial(
-	server: TestServer,
+	server: Pick<TestServer, "client">,
 	options: { maxRestarts?: number; storage?: string } = {},
 ): Promise<number> {
 	const { storage } = options;
@@ -70,6 +70,8 @@ async function joinRank(
 			},
 		},
 	});
+	const beat = setInterval(() => call.send({ message: { case: "heartbeat", value: {} } }), 1_000);
+	after(() => clearInterval(beat));
 	const answers = call[Symbol.asyncIterator]();
 	for (;;) {
 		const next = await answers.next();

@@ -9,6 +9,8 @@ export interface CutProxy {
 	readonly connectionCount: number;
 	/** Holds back what comes, from one end or from both; nobody notices yet. */
 	pause(from?: "client" | "server"): void;
+	/** Holds back for good what comes on the connections there are; later ones are not concerned. Nobody notices. */
+	strand(): void;
 	/** Breaks all connections, drops what was held back, and refuses new ones. */
 	cut(how?: "end" | "reset"): void;
 	/** Lets everything through again. */
@@ -28,6 +30,7 @@ export async function startCutProxy(target: string): Promise<CutProxy> {
 export async function openCutProxy(target: string): Promise<CutProxy> {
 	const [host, port] = target.split(":");
 	const wires = new Set<{ readonly client: Socket; readonly server: Socket }>();
+	const stranded = new Set<{ readonly client: Socket; readonly server: Socket }>();
 	const paused = { client: false, server: false };
 	let isCut = false;
 	const listener = createServer((client) => {
@@ -45,10 +48,11 @@ export async function openCutProxy(target: string): Promise<CutProxy> {
 	});
 	const cut = (how: "end" | "reset" = "end") => {
 		isCut = true;
-		for (const socket of [...wires].flatMap(({ client, server }) => [client, server])) {
+		for (const socket of [...wires, ...stranded].flatMap(({ client, server }) => [client, server])) {
 			how === "reset" ? socket.resetAndDestroy() : socket.destroy();
 		}
 		wires.clear();
+		stranded.clear();
 	};
 	await new Promise<void>((resolve) => listener.listen(0, "127.0.0.1", resolve));
 	const bound = listener.address();
@@ -65,6 +69,14 @@ export async function openCutProxy(target: string): Promise<CutProxy> {
 						wire[end].pause();
 					}
 				}
+			}
+		},
+		strand() {
+			for (const wire of wires) {
+				wire.client.pause();
+				wire.server.pause();
+				stranded.add(wire);
+				wires.delete(wire);
 			}
 		},
 		cut,

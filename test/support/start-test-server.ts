@@ -13,8 +13,15 @@ export interface TestServer extends RunningServer {
 	client<S extends DescService>(service: S): RpcClient<S>;
 }
 
+/** What a test may choose. */
+export interface TestServerOptions {
+	readonly dataDirectory?: string;
+	readonly port?: number;
+	readonly leaseMs?: number;
+}
+
 /** Starts a server, on a free port and a directory of its own unless they are given, and closes it after the test that it is called in. */
-export async function startTestServer(options: { dataDirectory?: string; port?: number } = {}): Promise<TestServer> {
+export async function startTestServer(options: TestServerOptions = {}): Promise<TestServer> {
 	const closers: (() => unknown)[] = [];
 	// Registered before the directory is made, so that it is not removed under the server.
 	after(async () => {
@@ -26,6 +33,7 @@ export async function startTestServer(options: { dataDirectory?: string; port?: 
 	const server = await startServer({
 		dataDirectory: options.dataDirectory ?? tempDir(),
 		port: options.port ?? 0,
+		leaseMs: options.leaseMs,
 		log: (message, error) => {
 			logged.push(`${message}: ${error instanceof Error ? error.stack : error}`);
 			console.error(logged.at(-1));

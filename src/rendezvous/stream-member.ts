@@ -1,0 +1,346 @@
+import type { MessageInitShape } from "@bufbuild/protobuf";
+import { MillraceError } from "../errors.js";
+import {
+	type CollectiveAnswer,
+	CollectiveCaller,
+	CollectiveOperation,
+	CollectiveScope,
+	type ContributionSchema,
+	type HeartbeatSchema,
+	type Peer,
+} from "../gen/millrace/v1/rendezvous_pb.js";
+import {
+	type AttendRequestSchema,
+	type AttendResponse,
+	type Joined,
+	RendezvousService,
+	type RunEnded,
+} from "../gen/millrace/v1/rendezvous_service_pb.js";
+import { TrialRunState } from "../gen/millrace/v1/trial_pb.js";
+import type { Channel } from "../rpc/channel.js";
+import { createRpcClient, type DuplexCall } from "../rpc/client.js";
+import { backoffMs, sleep } from "../rpc/retry.js";
+import { fromStatus } from "../rpc/status.js";
+import { createAwakeClock } from "./awake-clock.js";
+import type { Given, JoinInit, RendezvousMember, StepBegin, Taken } from "./client.js";
+
+type Sent = MessageInitShape<typeof AttendRequestSchema>;
+type Contributed = MessageInitShape<typeof ContributionSchema>;
+
+interface Open {
+	readonly contribution: Contributed;
+	readonly operation: CollectiveOperation;
+	readonly number: number;
+	readonly payloads: Uint8Array[];
+	resolve(taken: Taken): void;
+	reject(error: MillraceError): void;
+}
+
+/** The last operation of a channel that was answered, for a server that was started again. */
+interface Remembered {
+	readonly contribution: Contributed;
+	readonly preempted: boolean;
+}
+
+/** A member that speaks to the server from this thread. */
+export class StreamMember implements RendezvousMember {
+	readonly started: Promise<RunEnded | undefined>;
+	readonly signal: AbortSignal;
+	trialRunId = 0;
+	peers: readonly Peer[] = [];
+
+	readonly #channel: Channel;
+	readonly #join: JoinInit;
+	readonly #lost = new AbortController();
+	/** Aborted when the place is given up. */
+	readonly #givenUp = new AbortController();
+	readonly #open = new Map<string, Open>();
+	readonly #remembered = new Map<string, Remembered>();
+	readonly #numbers = new Map<string, number>();
+	readonly #turns = new Map<string, Promise<unknown>>();
+	readonly #now = createAwakeClock();
+	#call: DuplexCall<Sent, AttendResponse> | undefined;
+	/** Whether this side has given up the connection of the call. */
+	#isCallDead = false;
+	/** The lease, as the server said it. */
+	#leaseMs: number | undefined;
+	#heardAt = 0;
+	#saidAt = 0;
+	#step: StepBegin | undefined;
+	#lastStep = 0;
+	#joined = false;
+	#closed = false;
+	#leaving: string | undefined;
+	#pulse: NodeJS.Timeout | undefined;
+	#onStarted: (ended?: RunEnded) => void = () => {};
+	#onRefused: (error: MillraceError) => void = () => {};
+
+	constructor(channel: Channel, join: JoinInit) {
+		this.#channel = channel;
+		this.#join = join;
+		this.signal = this.#lost.signal;
+		this.started = new Promise((resolve, reject) => {
+			this.#onStarted = resolve;
+			this.#onRefused = reject;
+		});
+		this.#beat();
+		void this.#attend().finally(() => clearInterval(this.#pulse));
+	}
+
+	collective(given: Given): Promise<Taken> {
+		const key = keyOf(given);
+		const before = given.caller === CollectiveCaller.RUNTIME ? [key, ...userChannels] : [key];
+		const turn = Promise.all(before.map((channel) => this.#turns.get(channel))).then(() =>
+			this.#contribute(key, given),
+		);
+		this.#turns.set(
+			key,
+			turn.catch(() => {}),
+		);
+		return turn;
+	}
+
+	beginStep(step: StepBegin): void {
+		this.#step = step;
+		this.#lastStep = step.step;
+	}
+
+	endStep(): void {
+		this.#step = undefined;
+		this.#lastStep += 1;
+	}
+
+	async leave(reason: string): Promise<void> {
+		if (this.#closed || !this.#joined || this.#lost.signal.aborted) {
+			this.close();
+			return;
+		}
+		// If the connection is broken, it is said once there is another.
+		this.#leaving = reason;
+		this.#sendLeave();
+		// The server's answer is the end of the run, or of the stream.
+		await sleep(leaveMs, AbortSignal.any([this.#lost.signal, this.#givenUp.signal])).catch(() => {});
+		this.close();
+	}
+
+	close(): void {
+		this.#closed = true;
+		this.#givenUp.abort();
+		this.#rejectOpen(givenUp());
+		this.#call?.end();
+		this.#call?.cancel();
+	}
+
+	async #attend(): Promise<void> {
+		let away = Date.now();
+		for (let attempt = 1; !this.#closed; attempt++) {
+			try {
+				const call = createRpcClient(RendezvousService, this.#channel).attend();
+				this.#call = call;
+				this.#isCallDead = false;
+				this.#heardAt = this.#now();
+				this.#send({ case: "join", value: this.#join });
+				for await (const { message } of call) {
+					attempt = 0;
+					this.#heardAt = this.#now();
+					this.#receive(message);
+				}
+				// Where the run has not started, there is no other answer to a leave.
+				this.#closed ||= this.#leaving !== undefined;
+			} catch (error) {
+				const failure = fromStatus(error);
+				if (failure.code !== "unavailable" && !this.#isCallDead) {
+					this.#lose(failure);
+				}
+			}
+			if (this.#closed || this.#lost.signal.aborted) {
+				this.#givenUp.abort();
+				return;
+			}
+			if (attempt === 0) {
+				away = Date.now();
+			}
+			const limit = this.#channel.reached ? this.#channel.retryMs : this.#channel.connectMs;
+			if (Date.now() - away > limit) {
+				const seconds = Math.round((Date.now() - away) / 1000);
+				this.#lose(new MillraceError("unavailable", `no answer from ${this.#channel.address} for ${seconds} s`));
+				return;
+			}
+			// It has a second to come back, and has to use it.
+			const wait = Date.now() - away < eagerMs ? eagerWaitMs : backoffMs(attempt + 1);
+			await sleep(wait, this.#givenUp.signal).catch(() => {});
+		}
+	}
+
+	/** Tells the server in time that this worker is alive, and notices that nothing comes from the server. */
+	#beat(): void {
+		const leaseMs = this.#leaseMs ?? unknownLeaseMs;
+		clearInterval(this.#pulse);
+		this.#pulse = setInterval(
+			() => {
+				const now = this.#now();
+				if (this.#call === undefined || this.#isCallDead) {
+					return;
+				}
+				if (now - this.#heardAt >= leaseMs / 3) {
+					// Found dead in a third of a lease, there is time to come back by another way.
+					this.#isCallDead = true;
+					this.#call.cancel();
+					this.#channel.renew();
+				} else if (now - this.#saidAt >= leaseMs / 6) {
+					this.#send({ case: "heartbeat", value: this.#heartbeat() });
+				}
+			},
+			Math.min(leaseMs / 30, 500),
+		);
+	}
+
+	#heartbeat(): MessageInitShape<typeof HeartbeatSchema> {
+		const step = this.#lastStep;
+		if (this.#step === undefined) {
+			return { step };
+		}
+		return { step, inFlight: { first: BigInt(this.#step.first), end: BigInt(this.#step.end) } };
+	}
+
+	#send(message: Sent["message"] & object): void {
+		this.#saidAt = this.#now();
+		this.#call?.send({ message });
+	}
+
+	#sendLeave(): void {
+		if (this.#leaving !== undefined) {
+			this.#send({ case: "leave", value: { reason: this.#leaving } });
+		}
+	}
+
+	#receive(message: AttendResponse["message"]): void {
+		switch (message.case) {
+			case "joined":
+				this.#onJoined(message.value);
+				break;
+			case "started":
+				this.trialRunId = message.value.trialRunId;
+				this.peers = message.value.peers;
+				this.#onStarted();
+				break;
+			case "answer":
+				this.#answer(message.value);
+				break;
+			case "ended":
+				this.#end(message.value);
+				break;
+		}
+	}
+
+	#onJoined({ trialRunId, leaseMs, recollect }: Joined): void {
+		this.trialRunId = trialRunId;
+		this.#joined = true;
+		if (leaseMs > 0 && leaseMs !== this.#leaseMs) {
+			this.#leaseMs = leaseMs;
+			this.#beat();
+		}
+		for (const { contribution, preempted } of recollect ? this.#remembered.values() : []) {
+			this.#send({ case: "recollection", value: { contribution, answered: true, preempted } });
+		}
+		for (const open of this.#open.values()) {
+			// The answer may have broken off half way; it comes again from its start.
+			open.payloads.length = 0;
+			this.#send({ case: "contribution", value: open.contribution });
+		}
+		this.#sendLeave();
+	}
+
+	#contribute(key: string, { scope, caller, operation, results, ...given }: Given): Promise<Taken> {
+		if (this.#lost.signal.aborted) {
+			return Promise.reject(this.#lost.signal.reason);
+		}
+		if (this.#closed) {
+			return Promise.reject(givenUp());
+		}
+		const number = (this.#numbers.get(key) ?? 0) + 1;
+		this.#numbers.set(key, number);
+		const contribution: Contributed = { channel: { scope, caller }, number, operation, ...given };
+		if (results !== undefined) {
+			contribution.results = [...results];
+		}
+		return new Promise((resolve, reject) => {
+			this.#open.set(key, { contribution, operation, number, payloads: [], resolve, reject });
+			this.#send({ case: "contribution", value: contribution });
+		});
+	}
+
+	#answer({ channel, number, payloads, more, preempted }: CollectiveAnswer): void {
+		const key = channel === undefined ? "" : keyOf(channel);
+		const open = this.#open.get(key);
+		if (open === undefined || open.number !== number) {
+			return;
+		}
+		open.payloads.push(...payloads.map(({ payload }) => payload));
+		if (!more) {
+			this.#open.delete(key);
+			this.#remembered.set(key, { contribution: open.contribution, preempted });
+			open.resolve({ payloads: open.payloads, preempted });
+		}
+	}
+
+	#end(ended: RunEnded): void {
+		this.trialRunId ||= ended.trialRunId;
+		// The answer itself may have been lost with the connection; the verdict says the same.
+		for (const open of this.#open.values()) {
+			const finished = open.operation === CollectiveOperation.FINISH && ended.state === TrialRunState.COMPLETED;
+			const preempted = open.operation === CollectiveOperation.STEP && ended.state === TrialRunState.PREEMPTED;
+			if (finished || preempted) {
+				open.resolve({ payloads: [], preempted });
+				this.#closed = true;
+			}
+		}
+		if (!this.#joined) {
+			this.#closed = true;
+			this.#onStarted(ended);
+		}
+		if (this.#closed) {
+			this.#rejectOpen(givenUp());
+			return;
+		}
+		const verdict = TrialRunState[ended.state]?.toLowerCase() ?? "closed";
+		const reason = ended.reason === "" ? "" : `: ${ended.reason}`;
+		const error = new MillraceError("aborted", `run ${ended.trialRunId} of the trial is ${verdict}${reason}`);
+		// It has its cause in another process; a stack of this one would only hide the sentence.
+		error.stack = `${error.name}: ${error.message}`;
+		this.#lose(error);
+	}
+
+	#lose(error: MillraceError): void {
+		this.#rejectOpen(error);
+		this.#onRefused(error);
+		this.#lost.abort(error);
+	}
+
+	#rejectOpen(error: MillraceError): void {
+		for (const open of this.#open.values()) {
+			open.reject(error);
+		}
+		this.#open.clear();
+	}
+}
+
+function givenUp(): MillraceError {
+	return new MillraceError("cancelled", "this worker has given up its place in the run");
+}
+
+/** What a lease is taken for until the server has said it: one that starts may be slow to answer. */
+const unknownLeaseMs = 90_000;
+/** How long after its connection broke a worker tries often to come back, and how often. */
+const eagerMs = 2_000;
+const eagerWaitMs = 50;
+/** How long a worker that leaves waits for the server to know it. */
+const leaveMs = 5_000;
+
+function keyOf({ caller, scope }: { caller: CollectiveCaller; scope: CollectiveScope }): string {
+	return `${caller}:${scope}`;
+}
+
+const userChannels = [CollectiveScope.WORLD, CollectiveScope.NODE].map((scope) =>
+	keyOf({ caller: CollectiveCaller.USER, scope }),
+);
