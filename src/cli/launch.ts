@@ -1,17 +1,19 @@
 import { availableParallelism } from "node:os";
-import { type Command, InvalidArgumentError, Option } from "commander";
+import { type Command, Option } from "commander";
 import { MillraceError } from "../errors.js";
 import { exitCodes } from "../exit-codes.js";
 import { launch } from "../launcher/launch.js";
+import { preemptRun } from "../launcher/preempt-run.js";
 import { wasPreempted } from "../launcher/was-preempted.js";
 import { watchParentPipe } from "../parent-pipe.js";
 import { onStopSignals } from "../stop-signals.js";
+import { graceMs, seconds } from "./grace.js";
 import { addNodeFlags, type NodeFlags, nodesOf } from "./node-flags.js";
 
 interface LaunchFlags extends NodeFlags {
 	nprocPerNode?: string;
 	nproc_per_node?: string;
-	grace: number;
+	grace?: number;
 	failureGrace: number;
 }
 
@@ -26,7 +28,11 @@ export function addLaunchCommand(program: Command): void {
 		.option("--nproc-per-node <number>", 'how many workers, or "auto" for one a core (default: MILLRACE_SLOTS, else 1)')
 		.addOption(new Option("--nproc_per_node <number>").hideHelp());
 	addNodeFlags(command)
-		.option("--grace <seconds>", "how long the workers may take to end after SIGTERM", seconds, 30)
+		.option(
+			"--grace <seconds>",
+			"how long the workers may take to commit and end after SIGTERM (default: MILLRACE_GRACE, else 30)",
+			seconds,
+		)
 		.option("--failure-grace <seconds>", "how long the other workers may go on after one failed", seconds, 5)
 		.passThroughOptions()
 		.action(runLaunch);
@@ -40,7 +46,8 @@ async function runLaunch(command: string[], flags: LaunchFlags): Promise<void> {
 		workerCount: workerCount(flags.nprocPerNode ?? flags.nproc_per_node),
 		nodeCount,
 		nodeRank,
-		graceMs: flags.grace * 1_000,
+		graceMs: graceMs(flags.grace),
+		askToStop: (signal) => preemptRun(signal, env),
 		failureGraceMs: flags.failureGrace * 1_000,
 		env,
 		writeStdout: (text) => process.stdout.write(text),
@@ -76,12 +83,4 @@ function workerCount(flag: string | undefined): number {
 		);
 	}
 	return Number(value);
-}
-
-function seconds(text: string): number {
-	const value = Number(text);
-	if (text.trim() === "" || !(value >= 0 && value <= 86_400)) {
-		throw new InvalidArgumentError("Give a number of seconds, from 0 to 86400.");
-	}
-	return value;
 }

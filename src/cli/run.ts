@@ -4,19 +4,22 @@ import { dataDirectory } from "../data-directory.js";
 import { isMillraceError, MillraceError } from "../errors.js";
 import { exitCodes } from "../exit-codes.js";
 import { environmentVariablesOf } from "../experiment-config.js";
-import { resolveEntrypoint } from "../launcher/entrypoint.js";
 import { readExperimentFile } from "../launcher/experiment-file.js";
+import { resolveEntrypoint } from "../launcher/resolve-entrypoint.js";
 import { runTrial } from "../launcher/run-trial.js";
 import { watchParentPipe } from "../parent-pipe.js";
 import { connect } from "../sdk/connect.js";
 import { onStopSignals } from "../stop-signals.js";
+import { graceMs, seconds } from "./grace.js";
+import { trialId } from "./trial-id.js";
 
 interface RunFlags {
 	data?: string;
 	server?: string;
+	trial?: number;
+	retryErrors?: boolean;
+	grace?: number;
 }
-
-const graceMs = 30_000;
 
 /** Adds `millrace run`: it owns a trial, from its record to its end. */
 export function addRunCommand(program: Command): void {
@@ -27,6 +30,13 @@ export function addRunCommand(program: Command): void {
 		.argument("<config>", "the experiment's YAML file, with Determined's keys")
 		.option("--data <directory>", "the data directory (default: MILLRACE_DATA, else .millrace)")
 		.option("--server <host:port>", "the server (default: MILLRACE_SERVER, else the data directory's)")
+		.option("--trial <id>", "go on with this trial, instead of recording another", trialId)
+		.option("--retry-errors", "with --trial: process the records that failed once more")
+		.option(
+			"--grace <seconds>",
+			"how long the workers may take to commit and end after SIGTERM (default: MILLRACE_GRACE, else 30)",
+			seconds,
+		)
 		.action(run);
 }
 
@@ -48,6 +58,9 @@ async function run(path: string, flags: RunFlags): Promise<void> {
 			"--data and --server are both given, but a server has its own data directory; give one of them",
 		);
 	}
+	if (flags.retryErrors && flags.trial === undefined) {
+		throw new MillraceError("invalid_argument", "--retry-errors is given without --trial; name the trial");
+	}
 	if (config.entrypoint === undefined) {
 		throw new MillraceError(
 			"invalid_argument",
@@ -68,7 +81,10 @@ async function run(path: string, flags: RunFlags): Promise<void> {
 		directory,
 		dataDirectory: dataDirectory(flags.data),
 		server: flags.server || (flags.data ? undefined : process.env.MILLRACE_SERVER) || undefined,
-		graceMs,
+		graceMs: graceMs(flags.grace),
+		configPath: path,
+		trialId: flags.trial,
+		retryErrors: flags.retryErrors,
 		stdout: process.stdout,
 		stderr: process.stderr,
 	});

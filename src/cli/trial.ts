@@ -1,7 +1,8 @@
-import { type Command, InvalidArgumentError } from "commander";
+import type { Command } from "commander";
 import { MillraceError } from "../errors.js";
 import { count } from "../launcher/progress-line.js";
 import type { Client } from "../sdk/index.js";
+import { trialId } from "./trial-id.js";
 
 /** Which server a command asks. */
 export interface ServerFlags {
@@ -88,11 +89,4 @@ export async function print(text: string): Promise<void> {
 			{ cause: error },
 		);
 	}
-}
-
-function trialId(text: string): number {
-	if (!/^[1-9]\d{0,8}$/.test(text)) {
-		throw new InvalidArgumentError("Give the number of a trial, as millrace run prints it.");
-	}
-	return Number(text);
 }

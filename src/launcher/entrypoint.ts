@@ -1,60 +1,48 @@
-import { spawnSync } from "node:child_process";
-import { accessSync, constants, statSync } from "node:fs";
-import { delimiter, join, resolve } from "node:path";
-import { MillraceError } from "../errors.js";
+import { type ExperimentConfig, environmentVariablesOf } from "../experiment-config.js";
+import type { TrialRun } from "../gen/millrace/v1/trial_pb.js";
+import { ProcessGroup } from "./process-group.js";
+import type { OutputStream, StatusLine } from "./status-line.js";
 
-/**
- * Returns the program and the arguments that an entrypoint stands for: a string is a command line for the
- * shell; a list's program is looked for on PATH and then in `directory`, where the entrypoint will run.
- *
- * Throws invalid_argument if it can be told that there is no such program.
- */
-export function resolveEntrypoint(
-	entrypoint: string | readonly string[],
-	directory: string,
-	env: NodeJS.ProcessEnv,
-): string[] {
-	if (typeof entrypoint === "string") {
-		assertShellKnows(entrypoint, directory, env);
-		return ["sh", "-c", entrypoint];
-	}
-	const [program = "", ...args] = entrypoint;
-	const isPath = program.includes("/");
-	const onPath = (env.PATH ?? "").split(delimiter).map((folder) => join(resolve(directory, folder), program));
-	const found = [...(isPath ? [] : onPath), resolve(directory, program)].find(isExecutable);
-	if (found === undefined) {
-		throw notFound(program, entrypoint.join(" "), directory);
-	}
-	return [found, ...args];
+/** What an entrypoint runs with. */
+export interface Entrypoint {
+	/** The program and its arguments. */
+	readonly command: readonly string[];
+	/** The working directory. */
+	readonly directory: string;
+	readonly config: ExperimentConfig;
+	/** The data directory that the workers use, as an absolute path. */
+	readonly dataDirectory: string;
+	/** How long the workers may take to commit and end after a signal, in milliseconds. */
+	readonly graceMs: number;
+	readonly stdout: OutputStream;
+	readonly stderr: OutputStream;
 }
 
-function assertShellKnows(commandLine: string, directory: string, env: NodeJS.ProcessEnv): void {
-	// Only a plain first word is looked up: what expands or assigns is the shell's own business.
-	const word = /^\s*([\w./+][\w./+-]*)(?=\s|$)/.exec(commandLine)?.[1];
-	if (word === undefined) {
-		return;
-	}
-	const isKnown = word.includes("/")
-		? isExecutable(resolve(directory, word))
-		: spawnSync("sh", ["-c", 'command -v "$1"', "sh", word], { cwd: directory, env, stdio: "ignore" }).status === 0;
-	if (!isKnown) {
-		throw notFound(word, commandLine, directory);
-	}
+/** Starts the entrypoint for a run whose server is at `address`, and passes its output on above the status line. */
+export async function startEntrypoint(
+	run: TrialRun,
+	address: string,
+	entrypoint: Entrypoint,
+	status: StatusLine,
+): Promise<ProcessGroup> {
+	const { command, directory, stdout, stderr } = entrypoint;
+	const env = environmentOf(run, address, entrypoint);
+	const group = await ProcessGroup.start(command, { cwd: directory, env });
+	group.stdout.on("data", (data: Uint8Array) => status.passThrough(stdout, data));
+	group.stderr.on("data", (data: Uint8Array) => status.passThrough(stderr, data));
+	return group;
 }
 
-function isExecutable(path: string): boolean {
-	try {
-		accessSync(path, constants.X_OK);
-		return statSync(path).isFile();
-	} catch {
-		return false;
-	}
-}
-
-function notFound(program: string, entrypoint: string, directory: string): MillraceError {
-	return new MillraceError(
-		"invalid_argument",
-		`entrypoint ${JSON.stringify(entrypoint)}: ${program}: command not found; ` +
-			`it runs in ${directory}, so check its name, its path from there, PATH, and that it is executable`,
-	);
+function environmentOf(run: TrialRun, address: string, entrypoint: Entrypoint): NodeJS.ProcessEnv {
+	const { config, dataDirectory, graceMs } = entrypoint;
+	return {
+		...process.env,
+		...environmentVariablesOf(config),
+		MILLRACE_SERVER: address,
+		MILLRACE_DATA: dataDirectory,
+		MILLRACE_TRIAL_ID: String(run.trialId),
+		MILLRACE_TRIAL_RUN_ID: String(run.trialRunId),
+		MILLRACE_SLOTS: String(config.resources.slots_per_trial),
+		MILLRACE_GRACE: String(graceMs / 1_000),
+	};
 }

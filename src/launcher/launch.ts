@@ -15,8 +15,13 @@ export interface LaunchOptions {
 	readonly nodeCount: number;
 	/** Which of the nodes this is, from 0. */
 	readonly nodeRank: number;
-	/** How long the workers may take to end after the first signal, in milliseconds. */
+	/** How long the workers may take to commit and end after the first signal, in milliseconds. */
 	readonly graceMs: number;
+	/**
+	 * Asks for the workers to stop at their next commit. Returns whether they learn of it without a signal. Default:
+	 * they do not.
+	 */
+	readonly askToStop?: (signal: NodeJS.Signals) => Promise<boolean>;
 	/** How long the others may go on after one failed, and again after SIGTERM, in milliseconds. */
 	readonly failureGraceMs: number;
 	/** The environment that the workers get besides their ranks. */
@@ -34,7 +39,10 @@ export interface Launch {
 	 * if all exited 0 or 75, else that of the first failure.
 	 */
 	readonly finished: Promise<number>;
-	/** Passes a signal on to the workers as SIGTERM; they have the grace to end. The second call kills them. */
+	/**
+	 * Lets the workers stop at their next commit; where they cannot be asked for it, it passes a signal on to them as
+	 * SIGTERM. They have the grace to end. The second call kills them.
+	 */
 	interrupt(signal: NodeJS.Signals): void;
 	/** Kills the workers and all that they started. */
 	kill(): void;
@@ -75,11 +83,21 @@ export async function launch(options: LaunchOptions): Promise<Launch> {
 		}
 	}
 
-	function stop(graceMs: number): void {
+	function allow(graceMs: number): void {
 		stopping = true;
-		signalAll("SIGTERM");
 		clearTimeout(timer);
 		timer = setTimeout(kill, graceMs);
+	}
+
+	function stop(graceMs: number): void {
+		signalAll("SIGTERM");
+		allow(graceMs);
+	}
+
+	async function askToStop(signal: NodeJS.Signals): Promise<void> {
+		if (!(await options.askToStop?.(signal))) {
+			signalAll("SIGTERM");
+		}
 	}
 
 	function kill(): void {
@@ -136,7 +154,8 @@ export async function launch(options: LaunchOptions): Promise<Launch> {
 		interrupt(signal) {
 			if (interruptedBy === undefined) {
 				interruptedBy = signal;
-				stop(options.graceMs);
+				allow(options.graceMs);
+				void askToStop(signal);
 			} else {
 				kill();
 			}

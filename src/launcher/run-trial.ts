@@ -1,40 +1,34 @@
-import { randomUUID } from "node:crypto";
-import { hostname } from "node:os";
 import { setTimeout as delay } from "node:timers/promises";
-import { MillraceError, messageOf } from "../errors.js";
+import { messageOf } from "../errors.js";
 import { exitCodes, signalExitCode } from "../exit-codes.js";
-import { type ExperimentConfig, environmentVariablesOf, hparamsOf } from "../experiment-config.js";
-import type { Trial, TrialRun } from "../gen/millrace/v1/trial_pb.js";
-import { TrialRunDecision, TrialRunState, TrialState } from "../gen/millrace/v1/trial_pb.js";
+import { type Trial, TrialRunDecision, TrialState } from "../gen/millrace/v1/trial_pb.js";
 import type { EndTrialRunResponse } from "../gen/millrace/v1/trial_service_pb.js";
 import type { Connection } from "../sdk/connection.js";
-import { describeEnd, exitCodeOf } from "./process-end.js";
-import { type ProcessEnd, ProcessGroup } from "./process-group.js";
+import { type Entrypoint, startEntrypoint } from "./entrypoint.js";
+import { given } from "./given.js";
+import { judgeRun } from "./judge-run.js";
+import { createTrial, resumeTrial } from "./open-trial.js";
+import { OwnedRuns } from "./owned-runs.js";
+import { describeEnd } from "./process-end.js";
+import type { ProcessEnd, ProcessGroup } from "./process-group.js";
 import { ProgressDisplay } from "./progress-display.js";
 import { count } from "./progress-line.js";
 import { resumeCommand } from "./resume-command.js";
-import { type OutputStream, StatusLine } from "./status-line.js";
-
-/** How long an interrupted run waits for a server that is away, in milliseconds. */
-const awayMs = 5_000;
+import { StatusLine } from "./status-line.js";
+import { stopsByItself } from "./stops-by-itself.js";
 
 /** What `runTrial` runs, and where. */
-export interface RunTrialOptions {
+export interface RunTrialOptions extends Entrypoint {
 	/** The server that remembers it. */
 	readonly connection: Connection;
-	readonly config: ExperimentConfig;
-	/** The entrypoint's program and arguments. */
-	readonly command: readonly string[];
-	/** The working directory of the entrypoint. */
-	readonly directory: string;
-	/** The data directory that the workers use, as an absolute path. */
-	readonly dataDirectory: string;
+	/** The experiment's YAML file, as the user named it. */
+	readonly configPath: string;
 	/** The address of the server, if the user named it; only then is it part of the command that goes on. */
 	readonly server?: string | undefined;
-	/** How long the entrypoint may take to end after the first signal, in milliseconds. */
-	readonly graceMs: number;
-	readonly stdout: OutputStream;
-	readonly stderr: OutputStream;
+	/** The trial to go on with. Default: a new one. */
+	readonly trialId?: number | undefined;
+	/** Whether the records that failed are to be processed again first. Default false. */
+	readonly retryErrors?: boolean | undefined;
 }
 
 /** A trial whose runs this process starts. */
@@ -42,8 +36,8 @@ export interface OwnedTrial {
 	/** Resolves with the exit code that says how the trial ended. */
 	readonly finished: Promise<number>;
 	/**
-	 * Passes a signal on to the run as SIGTERM; no other run is started, and the trial is paused. The second
-	 * call kills the run.
+	 * Pauses the trial: its workers stop at their next commit, and no other run is started. After the grace, or at
+	 * the second call, the run is killed.
 	 */
 	interrupt(signal: NodeJS.Signals): void;
 	/** Kills the run; no other is started, and the trial is paused. */
@@ -51,9 +45,9 @@ export interface OwnedTrial {
 }
 
 /**
- * Records an experiment with one trial, and starts run after run of it until the server says that it is
- * done, has failed for good, was preempted or was killed. All that it says itself goes to stderr: also, if the
- * trial can go on, the command for it.
+ * Records an experiment with one trial, or goes on with one, and starts run after run of it until the server says
+ * that it is done, has failed for good, was preempted or was killed. All that it says itself goes to stderr: also,
+ * if the trial can go on, the command for it.
  */
 export function runTrial(options: RunTrialOptions): OwnedTrial {
 	const owner = new TrialOwner(options);
@@ -67,8 +61,13 @@ export function runTrial(options: RunTrialOptions): OwnedTrial {
 class TrialOwner {
 	readonly #options: RunTrialOptions;
 	readonly #status: StatusLine;
-	readonly #interrupted = new AbortController();
+	readonly #startMs = Date.now();
+	/** Aborted when no other run is to be started. */
+	readonly #stopped = new AbortController();
 	#interruptedBy: NodeJS.Signals | undefined;
+	/** Why the trial is not ours any more. */
+	#lost: string | undefined;
+	#runs: OwnedRuns | undefined;
 	#group: ProcessGroup | undefined;
 	#killTimer: NodeJS.Timeout | undefined;
 
@@ -80,37 +79,15 @@ class TrialOwner {
 	async run(): Promise<number> {
 		const killOnExit = () => this.#group?.signal("SIGKILL");
 		process.once("exit", killOnExit);
-		const startMs = Date.now();
-		const trial = await this.#createTrial();
-		const { connection } = this.#options;
-		const display = new ProgressDisplay(connection, trial.id, this.#status, (line) => this.#say(line));
 		try {
-			for (let restart = 0; this.#interruptedBy === undefined; restart++) {
-				const run = await this.#startRun(trial.id);
-				display.startRun(run.trialRunId);
-				const end = await this.#execute(run);
-				const answer = await this.#endRun(run, end);
-				if (answer === undefined) {
-					break;
-				}
-				await display.endRun();
-				const exitCode = this.#judge(answer, end, startMs);
-				if (exitCode !== undefined) {
-					return exitCode;
-				}
-				await this.#wait(answer, restart);
-				// Meanwhile somebody may have paused or killed the trial.
-				const later = this.#interruptedBy === undefined ? await this.#endRun(run, end) : undefined;
-				const laterCode = later && this.#judge(later, end, startMs);
-				if (laterCode !== undefined) {
-					return laterCode;
-				}
+			const trial = await this.#openTrial();
+			if (trial.state === TrialState.COMPLETED) {
+				this.#say(`${nameOf(trial)} was completed before: ${count(Number(trial.recordsDone))} records`);
+				return exitCodes.done;
 			}
-			await this.#pauseTrial(trial.id);
-			this.#sayHowToGoOn(trial.id);
-			return signalExitCode(this.#interruptedBy ?? "SIGTERM");
+			this.#runs = new OwnedRuns(this.#options.connection, trial.id);
+			return await this.#runUntilDecided(this.#runs);
 		} finally {
-			display.close();
 			clearTimeout(this.#killTimer);
 			this.#group?.signal("SIGKILL");
 			process.off("exit", killOnExit);
@@ -123,181 +100,180 @@ class TrialOwner {
 			return;
 		}
 		this.#interruptedBy = signal;
-		this.#interrupted.abort();
+		this.#stopped.abort();
 		const seconds = Math.round(this.#options.graceMs / 1_000);
-		this.#say(`ending (${signal}), the workers have ${seconds} s; again to kill them`);
-		this.#group?.signal("SIGTERM");
+		this.#say(`ending (${signal}), the workers have ${seconds} s to commit; again to kill them`);
 		this.#killTimer = setTimeout(() => this.kill(), this.#options.graceMs);
+		void this.#askToStop();
 	}
 
 	kill(): void {
 		this.#interruptedBy ??= "SIGTERM";
-		this.#interrupted.abort();
+		this.#stopped.abort();
 		clearTimeout(this.#killTimer);
 		this.#group?.signal("SIGKILL");
 	}
 
-	async #createTrial(): Promise<Trial> {
-		const { connection, config } = this.#options;
+	async #openTrial(): Promise<Trial> {
+		const { connection, config, configPath, trialId, retryErrors = false } = this.#options;
 		const info = await connection.server.getServerInfo({});
-		const { experiment } = await connection.experiments.createExperiment({ requestId: randomUUID(), config });
-		const experimentId = given(experiment).id;
-		const { trial } = await connection.trials.createTrial({
-			requestId: randomUUID(),
-			experimentId,
-			hparams: hparamsOf(config),
-			maxRestarts: config.max_restarts,
-		});
-		const { id } = given(trial);
-		this.#say(`experiment ${experimentId}, trial ${id}, server ${connection.address}, data ${info.dataDirectory}`);
-		return given(trial);
+		const warn = (text: string) => this.#say(`warning: ${configPath}: ${text}`);
+		const trial =
+			trialId === undefined
+				? await createTrial(connection, config)
+				: await resumeTrial(connection, trialId, config, { retryErrors, warn });
+		this.#say(`${nameOf(trial)}, server ${connection.address}, data ${info.dataDirectory}`);
+		return trial;
 	}
 
-	async #startRun(trialId: number): Promise<TrialRun> {
-		const { trialRun } = await this.#options.connection.trials.startTrialRun({
-			requestId: randomUUID(),
-			trialId,
-			worldSize: this.#options.config.resources.slots_per_trial,
-			ownerHost: hostname(),
-		});
-		return given(trialRun);
-	}
-
-	/** Runs the entrypoint until nothing is left of it. */
-	async #execute(run: TrialRun): Promise<ProcessEnd> {
-		const { command, directory, stdout, stderr } = this.#options;
-		const group = await ProcessGroup.start(command, { cwd: directory, env: this.#environment(run) });
-		this.#group = group;
-		group.stdout.on("data", (data: Uint8Array) => this.#status.passThrough(stdout, data));
-		group.stderr.on("data", (data: Uint8Array) => this.#status.passThrough(stderr, data));
-		if (this.#interruptedBy !== undefined) {
-			group.signal("SIGTERM");
-		}
-		const end = await group.ended;
-		if (this.#interruptedBy === undefined) {
-			// What outlives the entrypoint has no owner. After a signal it has its grace.
-			group.signal("SIGKILL");
-		}
-		await group.gone();
-		await group.drained();
-		return end;
-	}
-
-	#environment(run: TrialRun): NodeJS.ProcessEnv {
-		const { connection, config, dataDirectory } = this.#options;
-		return {
-			...process.env,
-			...environmentVariablesOf(config),
-			MILLRACE_SERVER: connection.address,
-			MILLRACE_DATA: dataDirectory,
-			MILLRACE_TRIAL_ID: String(run.trialId),
-			MILLRACE_TRIAL_RUN_ID: String(run.trialRunId),
-			MILLRACE_SLOTS: String(config.resources.slots_per_trial),
-		};
-	}
-
-	/** Tells the server that the run has ended; undefined if it was interrupted, and the server is away. */
-	async #endRun(run: TrialRun, end: ProcessEnd): Promise<EndTrialRunResponse | undefined> {
-		const by = this.#interruptedBy;
-		const { trialId, trialRunId } = run;
-		const { trials } = this.#options.connection;
-		const state = TrialRunState.FAILED;
-		if (by === undefined) {
-			const reason = `the entrypoint ended with ${describeEnd(end)} before the work was done`;
-			return trials.endTrialRun({ trialId, trialRunId, state, reason });
-		}
-		await this.#pauseTrial(trialId);
-		const reason = `millrace run was ended by ${by}`;
+	/** Starts run after run, and returns the exit code. */
+	async #runUntilDecided(runs: OwnedRuns): Promise<number> {
+		const { connection, config } = this.#options;
+		const display = new ProgressDisplay(connection, runs.trialId, this.#status, (line) => this.#say(line));
 		try {
-			return await trials.endTrialRun({ trialId, trialRunId, state, reason }, { retryMs: awayMs });
-		} catch (error) {
-			this.#say(`the server was not told that run ${trialRunId} of trial ${trialId} has ended: ${messageOf(error)}`);
-			return undefined;
-		}
-	}
-
-	/** Lets the trial be resumable after the end of its run, as far as the server can be told. */
-	async #pauseTrial(trialId: number): Promise<void> {
-		// Whoever asked for the end does not want to wait long for a server that is away. The run's end follows.
-		await this.#options.connection.trials.pauseTrial({ trialId }, { retryMs: awayMs }).catch(() => {});
-	}
-
-	/** Says how the run ended, and returns the exit code, or undefined if another run follows. */
-	#judge(answer: EndTrialRunResponse, end: ProcessEnd, startMs: number): number | undefined {
-		const trial = given(answer.trial);
-		const run = given(answer.trialRun);
-		const seconds = (Date.now() - startMs) / 1_000;
-		const name = `experiment ${trial.experimentId}, trial ${trial.id}`;
-		const done = count(Number(trial.recordsDone));
-		const total = count(Number(trial.recordsTotal));
-		const part = `${trial.recordsTotal === 0n ? "" : `${done} of ${total} records in `}${seconds.toFixed(1)} s`;
-		switch (answer.decision) {
-			case TrialRunDecision.DONE:
-				this.#say(`${name} completed: ${done} records in ${seconds.toFixed(1)} s`);
-				return exitCodes.done;
-			case TrialRunDecision.PREEMPTED:
-				if (this.#interruptedBy !== undefined && run.state === TrialRunState.FAILED) {
-					// The trial is paused, but because we ended its run.
-					break;
+			for (let restart = 0; !this.#stopped.signal.aborted; restart++) {
+				const run = await runs.start(config.resources.slots_per_trial, this.#stopped.signal);
+				display.startRun(run.trialRunId);
+				const end = await this.#execute(runs);
+				const answer = await this.#endRun(runs, end);
+				await display.endRun();
+				const exitCode = (await this.#conclude(runs, answer, end)) ?? (await this.#wait(runs, answer, end, restart));
+				if (exitCode !== undefined) {
+					return exitCode;
 				}
-				this.#say(`${name} was preempted after ${part}`);
-				this.#sayHowToGoOn(trial.id);
-				return exitCodes.preempted;
-			case TrialRunDecision.KILLED:
-			case TrialRunDecision.UNSPECIFIED:
-				this.#say(`${name} was killed after ${part}: ${run.reason}`);
-				return signalExitCode(this.#interruptedBy ?? "SIGKILL");
-			case TrialRunDecision.RESTART:
-			case TrialRunDecision.FAILED:
-				break;
+			}
+		} catch (error) {
+			// What was under way when we were told to stop has failed for that.
+			if (!this.#stopped.signal.aborted) {
+				throw error;
+			}
+		} finally {
+			display.close();
 		}
-		if (this.#interruptedBy !== undefined) {
-			const isUsedUp = trial.state === TrialState.ERROR && run.joinedCount > 0;
-			const state = isUsedUp ? `; ${whyNoRestart(trial, run)}` : "";
-			this.#say(`${name} was interrupted after ${part}: ${run.reason}${state}`);
-			this.#sayHowToGoOn(trial.id);
-			return signalExitCode(this.#interruptedBy);
+		await runs.pause();
+		return this.#giveUp();
+	}
+
+	/** Runs the entrypoint until nothing is left of it, and keeps the run ours meanwhile. */
+	async #execute(runs: OwnedRuns): Promise<ProcessEnd> {
+		const { address } = this.#options.connection;
+		const group = await startEntrypoint(given(runs.current), address, this.#options, this.#status);
+		this.#group = group;
+		const lease = runs.keep((why) => this.#lose(why));
+		try {
+			if (this.#stopped.signal.aborted) {
+				group.signal("SIGTERM");
+			}
+			const end = await group.ended;
+			if (this.#interruptedBy === undefined) {
+				// What outlives the entrypoint has no owner. After a signal it has its grace.
+				group.signal("SIGKILL");
+			}
+			await group.gone();
+			await group.drained();
+			return end;
+		} finally {
+			lease.close();
 		}
-		if (answer.decision === TrialRunDecision.RESTART) {
+	}
+
+	/** Tells the server that the run has ended; undefined if it cannot be told, or the run is not ours to end. */
+	async #endRun(runs: OwnedRuns, end: ProcessEnd): Promise<EndTrialRunResponse | undefined> {
+		const by = this.#interruptedBy;
+		if (this.#lost !== undefined) {
 			return undefined;
 		}
-		if (trial.state === TrialState.PAUSED) {
-			this.#say(`${name} was paused after ${part}: ${run.reason}`);
-			this.#sayHowToGoOn(trial.id);
-			return exitCodes.preempted;
+		if (by === undefined) {
+			return runs.end(`the entrypoint ended with ${describeEnd(end)} before the work was done`, true);
 		}
-		this.#say(`${name} failed after ${part}: ${run.reason}; ${whyNoRestart(trial, run)}`);
-		// Where nothing was done and no worker joined, the entrypoint must be mended, and nothing is lost.
-		if (run.joinedCount > 0 || trial.recordsDone > 0n) {
-			this.#sayHowToGoOn(trial.id);
+		await runs.pause();
+		try {
+			return await runs.end(`millrace run was ended by ${by}`, false);
+		} catch (error) {
+			this.#say(`the server was not told that the run of trial ${runs.trialId} has ended: ${messageOf(error)}`);
+			return undefined;
 		}
-		return failureExitCode(run, end);
 	}
 
-	#sayHowToGoOn(trialId: number): void {
-		const { config, directory, dataDirectory, server } = this.#options;
-		if (config.entrypoint === undefined) {
-			return;
+	/** Says what follows from the end of a run, and returns the exit code, or undefined if another run follows. */
+	async #conclude(
+		runs: OwnedRuns,
+		answer: EndTrialRunResponse | undefined,
+		end: ProcessEnd,
+	): Promise<number | undefined> {
+		if (answer === undefined) {
+			return this.#giveUp();
 		}
-		const workerCount = config.resources.slots_per_trial;
-		const { entrypoint } = config;
-		const command = resumeCommand({ trialId, entrypoint, workerCount, directory, dataDirectory, server });
-		const names = Object.keys(environmentVariablesOf(config));
-		const first = names.length === 0 ? "" : `, with ${names.join(", ")} set as in the experiment's file`;
-		this.#say(`to go on${first}: ${command}`);
-	}
-
-	/** Waits before the next run: not at all before the first restart, then 1 s, doubling to 30 s. */
-	async #wait(answer: EndTrialRunResponse, restart: number): Promise<void> {
 		const trial = given(answer.trial);
-		const run = given(answer.trialRun);
+		if (!runs.isLast(trial) && answer.decision !== TrialRunDecision.DONE) {
+			this.#lose(await runs.whoseNow(trial));
+			return this.#giveUp();
+		}
+		const seconds = (Date.now() - this.#startMs) / 1_000;
+		const word = judgeRun(answer, { end, interruptedBy: this.#interruptedBy, seconds });
+		if (word === undefined) {
+			return undefined;
+		}
+		this.#say(word.line);
+		if (word.canGoOn) {
+			this.#sayHowToGoOn();
+		}
+		return word.exitCode;
+	}
+
+	/**
+	 * Waits before the next run: not at all before the first restart, then 1 s, doubling to 30 s. Returns the exit code
+	 * if no run follows after all.
+	 */
+	async #wait(
+		runs: OwnedRuns,
+		answer: EndTrialRunResponse | undefined,
+		end: ProcessEnd,
+		restart: number,
+	): Promise<number | undefined> {
+		const trial = given(answer?.trial);
+		const run = given(answer?.trialRun);
 		const seconds = restart === 0 ? 0 : Math.min(2 ** (restart - 1), 30);
 		const when = seconds === 0 ? "" : ` in ${seconds} s`;
 		this.#say(
 			`trial ${trial.id}, run ${run.trialRunId} failed: ${run.reason}; starting run ${run.trialRunId + 1}${when} ` +
 				`(restart ${trial.restarts} of ${trial.maxRestarts})`,
 		);
-		await delay(seconds * 1_000, undefined, { signal: this.#interrupted.signal }).catch(() => {});
+		await delay(seconds * 1_000, undefined, { signal: this.#stopped.signal }).catch(() => {});
+		// Meanwhile somebody may have paused or killed the trial.
+		return this.#conclude(runs, await this.#endRun(runs, end), end);
+	}
+
+	/** Lets the workers stop at their next commit, by a signal only where they do not learn of it from the server. */
+	async #askToStop(): Promise<void> {
+		const run = this.#runs?.current;
+		const isAsked = run !== undefined && (await this.#runs?.pause()) === true;
+		if (!isAsked || !(await stopsByItself(this.#options.connection, run))) {
+			this.#group?.signal("SIGTERM");
+		}
+	}
+
+	/** Ends what we started: the trial is not ours any more. */
+	#lose(why: string): void {
+		this.#lost ??= why;
+		this.#stopped.abort();
+		this.#group?.signal("SIGKILL");
+	}
+
+	/** Says why we stop without a verdict, and returns the exit code. */
+	#giveUp(): number {
+		if (this.#lost !== undefined) {
+			this.#say(`ending, since the trial is not ours any more: ${this.#lost}`);
+			return exitCodes.failed;
+		}
+		this.#sayHowToGoOn();
+		return signalExitCode(this.#interruptedBy ?? "SIGTERM");
+	}
+
+	#sayHowToGoOn(): void {
+		const { configPath, dataDirectory, server } = this.#options;
+		const { trialId } = given(this.#runs);
+		this.#say(`to go on: ${resumeCommand({ trialId, configPath, dataDirectory, server })}`);
 	}
 
 	#say(line: string): void {
@@ -305,28 +281,6 @@ class TrialOwner {
 	}
 }
 
-function whyNoRestart(trial: Trial, run: TrialRun): string {
-	if (run.joinedCount === 0) {
-		return "no worker joined the run, so it is not started again";
-	}
-	if (trial.maxRestarts === 0) {
-		return "max_restarts is 0";
-	}
-	return trial.maxRestarts === 1 ? "its one restart is used up" : `all ${trial.maxRestarts} restarts are used up`;
-}
-
-function failureExitCode(run: TrialRun, end: ProcessEnd): number {
-	const isUsage = end.code === exitCodes.usage || end.code === 126 || end.code === 127;
-	if (isUsage && run.joinedCount === 0) {
-		return exitCodes.usage;
-	}
-	const code = exitCodeOf(end);
-	return code > 128 ? code : exitCodes.failed;
-}
-
-function given<T>(message: T | undefined): T {
-	if (message === undefined) {
-		throw new MillraceError("internal", "the server's answer lacks its main part; are its version and ours the same?");
-	}
-	return message;
+function nameOf(trial: Trial): string {
+	return `experiment ${trial.experimentId}, trial ${trial.id}`;
 }

@@ -27,7 +27,7 @@ async function noneLeft(output: string): Promise<void> {
 	}
 }
 
-describe("millrace launch", { timeout: 180_000 }, () => {
+describe("millrace launch", { timeout: 240_000 }, () => {
 	it("starts as many workers as asked for, with torchrun's environment", async () => {
 		const names = "RANK WORLD_SIZE LOCAL_RANK LOCAL_WORLD_SIZE GROUP_RANK GROUP_WORLD_SIZE MILLRACE_PARENT_PIPE";
 		const script = names.split(" ").map((name) => `$${name}`);

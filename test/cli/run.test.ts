@@ -1,14 +1,13 @@
 import assert from "node:assert/strict";
 import { existsSync, writeFileSync } from "node:fs";
-import { dirname, join } from "node:path";
+import { join } from "node:path";
 import { describe, it } from "node:test";
 import { fileURLToPath } from "node:url";
 import { TrialRunState, TrialState } from "../../src/gen/millrace/v1/trial_pb.js";
-import { connect } from "../../src/sdk/connect.js";
-import type { Connection } from "../../src/sdk/connection.js";
 import { startServer } from "../../src/server/index.js";
+import { experimentFolder, launchRecordingWorkers, recordingExperiment } from "../support/experiment-folder.js";
 import { nodeWithTsx } from "../support/node-with-tsx.js";
-import { isAlive, runMillrace, startCommand, startMillrace } from "../support/start-command.js";
+import { isAlive, runMillrace, startCommand } from "../support/start-command.js";
 import { tempDir } from "../support/temp-dir.js";
 import { waitUntil } from "../support/wait-until.js";
 
@@ -47,50 +46,12 @@ describe("millrace run", { timeout: 120_000 }, () => {
 		});
 	}
 
-	/** Makes a folder with an experiment whose data directory gets an embedded server. */
-	function experiment(config: object) {
-		const directory = tempDir();
-		const path = join(directory, "conf.yaml");
-		writeFileSync(path, JSON.stringify({ name: "test", ...config }));
-		const data = join(directory, "data");
-		return {
-			path,
-			data,
-			start: (args: string[] = [], env: Record<string, string> = {}) =>
-				startMillrace(["run", path, ...args], { cwd: directory, env: { MILLRACE_DATA: "data", ...env } }),
-			serverEnds: () => waitUntil("the end of the embedded server", () => !existsSync(join(data, "server.json"))),
-		};
-	}
-
-	async function read<T>(data: string, ask: (connection: Connection) => Promise<T>): Promise<T> {
-		const connection = await connect({ dataDirectory: data });
-		try {
-			return await ask(connection);
-		} finally {
-			connection.close();
-		}
-	}
-
-	const launchWorkers = [
-		...nodeWithTsx,
-		fileURLToPath(new URL("../../src/cli/main.ts", import.meta.url)),
-		"launch",
-		"--",
-	];
-	const recordingWorker = fileURLToPath(new URL("../support/workers/recording-worker.ts", import.meta.url));
 	const watchingWorker = fileURLToPath(new URL("../support/watching-worker.ts", import.meta.url));
 
 	it("runs workers to the end, and restarts them when one is killed", async () => {
 		const kill = { call: "processBatch", count: 2, rank: 1, run: 1 };
-		const { data, start, serverEnds } = experiment({
-			entrypoint: [...launchWorkers, ...nodeWithTsx, recordingWorker],
-			resources: { slots_per_trial: 2 },
-			environment: {
-				environment_variables: {
-					WORKER_OPTIONS: JSON.stringify({ records: 50, batchSize: 5, checkpointInterval: 1, kill }),
-				},
-			},
-		});
+		const options = { records: 50, batchSize: 5, checkpointInterval: 1, kill };
+		const { read, start, serverEnds } = experimentFolder(recordingExperiment(options, 2));
 		const end = await start().ended;
 		assert.equal(end.code, 0, end.stderr);
 		assert.match(end.stderr, /^millrace: experiment 1, trial 1, server 127\.0\.0\.1:\d+, data \/.*\/data\n/m);
@@ -99,7 +60,7 @@ describe("millrace run", { timeout: 120_000 }, () => {
 		assert.match(end.stderr, /experiment 1, trial 1 completed: 50 records in \d+\.\d s\n$/);
 		assert.match(end.stdout, /^\[rank=0\] /m);
 		assert.match(end.stdout, /^\[rank=1\] /m);
-		const { trial } = await read(data, ({ trials }) => trials.getTrial({ trialId: 1 }));
+		const { trial } = await read(({ trials }) => trials.getTrial({ trialId: 1 }));
 		assert.equal(trial?.state, TrialState.COMPLETED);
 		assert.equal(trial?.recordsDone, 50n);
 		assert.equal(trial?.trialRunId, 2);
@@ -107,7 +68,7 @@ describe("millrace run", { timeout: 120_000 }, () => {
 	});
 
 	it("does not restart an entrypoint whose workers never join", async () => {
-		const { data, start, serverEnds } = experiment({
+		const { data, read, start, serverEnds } = experimentFolder({
 			entrypoint: "echo $MILLRACE_DATA; exit 3",
 			hyperparameters: { lr: { type: "const", val: 2 } },
 		});
@@ -118,7 +79,7 @@ describe("millrace run", { timeout: 120_000 }, () => {
 			end.stderr,
 			/trial 1 failed after .*exit code 3.*no worker joined the run, so it is not started again\n$/,
 		);
-		const { trial } = await read(data, ({ trials }) => trials.getTrial({ trialId: 1 }));
+		const { trial } = await read(({ trials }) => trials.getTrial({ trialId: 1 }));
 		assert.equal(trial?.state, TrialState.ERROR);
 		assert.equal(trial?.trialRunId, 1);
 		assert.deepEqual(trial?.hparams, { lr: 2 });
@@ -126,7 +87,7 @@ describe("millrace run", { timeout: 120_000 }, () => {
 	});
 
 	it("warns of variables that it sets itself", async () => {
-		const { start, serverEnds } = experiment({
+		const { start, serverEnds } = experimentFolder({
 			entrypoint: "exit 3",
 			environment: { environment_variables: ["MILLRACE_SLOTS=7"] },
 		});
@@ -136,14 +97,14 @@ describe("millrace run", { timeout: 120_000 }, () => {
 	});
 
 	it("exits 2 when the shell finds no command", async () => {
-		const { start, serverEnds } = experiment({ entrypoint: "A=1 no-such-command" });
+		const { start, serverEnds } = experimentFolder({ entrypoint: "A=1 no-such-command" });
 		const end = await start().ended;
 		assert.equal(end.code, 2, end.stderr);
 		await serverEnds();
 	});
 
 	it("takes --data or --server before the environment, not both", async () => {
-		const { path, data } = experiment({ entrypoint: "echo $MILLRACE_DATA $MILLRACE_SERVER" });
+		const { path, data } = experimentFolder({ entrypoint: "echo $MILLRACE_DATA $MILLRACE_SERVER" });
 		const server = await startServer({ dataDirectory: data, port: 0 });
 		try {
 			const env = { MILLRACE_SERVER: "127.0.0.1:1", MILLRACE_DATA: "/nowhere" };
@@ -160,7 +121,7 @@ describe("millrace run", { timeout: 120_000 }, () => {
 	});
 
 	it("says that no server answers", async () => {
-		const { path } = experiment({ entrypoint: "true" });
+		const { path } = experimentFolder({ entrypoint: "true" });
 		const end = await runMillrace(["run", path, "--server", "127.0.0.1:1"]);
 		assert.equal(end.code, 1);
 		assert.match(end.stderr, /^millrace: no answer from a Millrace server at 127\.0\.0\.1:1 /);
@@ -171,81 +132,38 @@ describe("millrace run", { timeout: 120_000 }, () => {
 		["SIGINT", 130],
 	] as const) {
 		it(`ends the run at ${signal}`, async () => {
-			const { data, start, serverEnds } = experiment({ entrypoint: "echo pid=$$; exec sleep 60" });
+			const { read, start, serverEnds } = experimentFolder({ entrypoint: "echo pid=$$; exec sleep 60" });
 			const command = start();
 			await command.writes("pid=");
 			command.signal(signal);
 			const end = await command.ended;
 			assert.equal(end.code, exitCode, end.stderr);
 			assert.equal(await isAlive(Number(end.stdout.slice(4))), false);
-			const { trialRun } = await read(data, ({ trials }) => trials.getTrialRun({ trialId: 1, trialRunId: 1 }));
+			const { trialRun } = await read(({ trials }) => trials.getTrialRun({ trialId: 1, trialRunId: 1 }));
 			assert.equal(trialRun?.state, TrialRunState.FAILED);
 			assert.equal(trialRun?.reason, `millrace run was ended by ${signal}`);
 			await serverEnds();
 		});
 	}
 
-	const heldFirst = (file: string) => ({
-		entrypoint: [...launchWorkers, ...nodeWithTsx, recordingWorker],
-		environment: {
-			environment_variables: {
-				WORKER_OPTIONS: JSON.stringify({
-					records: 20,
-					batchSize: 5,
-					checkpointInterval: 1,
-					hold: { call: "processBatch", count: 2, rank: 0, run: 1, file },
-				}),
-			},
-		},
-	});
-
-	it("leaves the trial paused at SIGINT, and says how to go on", async () => {
-		const config = heldFirst("/never");
-		const { data, path, start, serverEnds } = experiment(config);
-		const command = start();
-		await command.writes("processBatch");
-		command.signal("SIGINT");
-		const end = await command.ended;
-		assert.equal(end.code, 130, end.stderr);
-		assert.match(end.stderr, /millrace: ending \(SIGINT\), the workers have 30 s; again to kill them\n/);
-		assert.match(end.stderr, /trial 1 was interrupted after .*: millrace run was ended by SIGINT\n/);
-		assert.match(
-			end.stderr,
-			/to go on, with WORKER_OPTIONS set .*: (cd \S+ && )?MILLRACE_DATA=\S+ npx millrace trial activate 1 && .* MILLRACE_TRIAL_ID=1 npx millrace launch --nproc-per-node 1 -- \S*node.*recording-worker\.ts\n$/,
-		);
-		const { trial } = await read(data, ({ trials }) => trials.getTrial({ trialId: 1 }));
-		assert.equal(trial?.state, TrialState.PAUSED);
-
-		const env = {
-			MILLRACE_DATA: data,
-			MILLRACE_TRIAL_ID: "1",
-			...config.environment.environment_variables,
-		};
-		const cwd = dirname(path);
-		assert.equal((await runMillrace(["trial", "activate", "1"], { env, cwd })).stdout, "trial 1: ACTIVE\n");
-		const resumed = await runMillrace(["launch", "--", ...nodeWithTsx, recordingWorker], { env, cwd });
-		assert.equal(resumed.code, 0, resumed.stderr);
-		const { trial: done } = await read(data, ({ trials }) => trials.getTrial({ trialId: 1 }));
-		assert.equal(done?.state, TrialState.COMPLETED);
-		await serverEnds();
-	});
-
 	it("ends the run when nobody reads its output any more", async () => {
-		const { data, path, serverEnds } = experiment({ entrypoint: "while :; do echo line; sleep 0.05; done" });
+		const { data, path, read, serverEnds } = experimentFolder({
+			entrypoint: "while :; do echo line; sleep 0.05; done",
+		});
 		const main = fileURLToPath(new URL("../../src/cli/main.ts", import.meta.url));
 		const line = '{ "$@"; echo "code $?" >&2; } | head -n 1';
 		const env = { MILLRACE_DATA: data };
 		const end = await startCommand("sh", ["-c", line, "sh", ...nodeWithTsx, main, "run", path], { env }).ended;
 		assert.equal(end.stdout, "line\n");
 		assert.match(end.stderr, /\ncode 141\n$/);
-		const { trialRun } = await read(data, ({ trials }) => trials.getTrialRun({ trialId: 1, trialRunId: 1 }));
+		const { trialRun } = await read(({ trials }) => trials.getTrialRun({ trialId: 1, trialRunId: 1 }));
 		assert.equal(trialRun?.reason, "millrace run was ended by SIGPIPE");
 		await serverEnds();
 	});
 
 	it("leaves no worker behind when it is killed itself", async () => {
-		const { start, serverEnds } = experiment({
-			entrypoint: [...launchWorkers, ...nodeWithTsx, watchingWorker],
+		const { start, serverEnds } = experimentFolder({
+			entrypoint: [...launchRecordingWorkers.slice(0, -nodeWithTsx.length - 1), ...nodeWithTsx, watchingWorker],
 			resources: { slots_per_trial: 2 },
 		});
 		const command = start();

@@ -46,6 +46,7 @@ async function run(
 			command: ["sh", "-c", script],
 			directory: process.cwd(),
 			dataDirectory: "/data",
+			configPath: "conf.yaml",
 			graceMs,
 			stdout: sink((text) => {
 				stdout += text;
@@ -65,14 +66,16 @@ async function run(
 
 describe("runTrial", { timeout: 60_000 }, () => {
 	it("runs the entrypoint with its environment, and passes its output through", async () => {
-		const names = ["TRIAL_ID", "TRIAL_RUN_ID", "SLOTS", "DATA", "PARENT_PIPE"].map((name) => `$MILLRACE_${name}`);
+		const names = ["TRIAL_ID", "TRIAL_RUN_ID", "SLOTS", "DATA", "PARENT_PIPE", "GRACE"].map(
+			(name) => `$MILLRACE_${name}`,
+		);
 		const { exitCode, stdout, stderr } = await run(
 			`echo ${names.join(" ")} $OWN $MILLRACE_SERVER; printf "no end" >&2`,
 			[{ decision: "DONE" }],
 			{ config: { resources: { slots_per_trial: 4 }, environment: { environment_variables: ["OWN=x"] } } },
 		);
 		assert.equal(exitCode, 0);
-		assert.match(stdout, /^3 1 4 \/data 1 x 127\.0\.0\.1:\d+\n$/);
+		assert.match(stdout, /^3 1 4 \/data 1 30 x 127\.0\.0\.1:\d+\n$/);
 		assert.match(stderr, /^millrace: experiment 2, trial 3, server 127\.0\.0\.1:\d+, data \/data\n/);
 		assert.match(stderr, /no end/);
 		assert.match(stderr, /millrace: experiment 2, trial 3 completed: [\d,]+ records in \d+\.\d s\n$/);
@@ -135,12 +138,9 @@ describe("runTrial", { timeout: 60_000 }, () => {
 		);
 		assert.equal(exitCode, 130);
 		assert.match(stdout, /saved/);
-		assert.match(stderr, /ending \(SIGINT\), the workers have 30 s; again to kill them\n/);
+		assert.match(stderr, /ending \(SIGINT\), the workers have 30 s to commit; again to kill them\n/);
 		assert.match(stderr, /was interrupted after/);
-		assert.match(
-			stderr,
-			/\nmillrace: to go on: MILLRACE_DATA=\/data npx millrace trial activate 3 && .*launch.* npx w\n$/,
-		);
+		assert.match(stderr, /\nmillrace: to go on: npx millrace run conf\.yaml --trial 3 --data \/data\n$/);
 		assert.equal(ends[0]?.state, TrialRunState.FAILED);
 		assert.equal(ends[0]?.reason, "millrace run was ended by SIGINT");
 	});

@@ -73,9 +73,10 @@ export async function startScriptedTrialServer(verdicts: readonly Verdict[]): Pr
 				}
 				ends.push(request);
 				const { reason = "rank 0 was lost", joinedCount = 1 } = verdict;
+				const state = TrialRunState[verdict.decision === "PREEMPTED" ? "PREEMPTED" : "FAILED"];
 				return {
 					decision: TrialRunDecision[verdict.decision],
-					trialRun: { trialId: 3, trialRunId: request.trialRunId, state: TrialRunState.FAILED, reason, joinedCount },
+					trialRun: { trialId: 3, trialRunId: request.trialRunId, state, reason, joinedCount },
 					trial: trial(ends.length),
 				};
 			},

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { chmodSync, mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, it } from "node:test";
-import { resolveEntrypoint } from "../../src/launcher/entrypoint.js";
+import { resolveEntrypoint } from "../../src/launcher/resolve-entrypoint.js";
 import { tempDir } from "../support/temp-dir.js";
 
 describe("resolveEntrypoint", () => {
