@@ -9,6 +9,7 @@ const isWorker = process.argv[1]?.endsWith("worker.js") ?? false;
 /** How long a worker waits for what the round does. */
 const waitMs = 10_000;
 
+const seen = new Set();
 let next = 0;
 let occurrences = 0;
 let progress = 0;
@@ -104,4 +105,10 @@ function waitForRound(file) {
 	}
 }
 
-channel("millrace:step").subscribe(({ step }) => at(step));
+channel("millrace:step").subscribe(({ step }) => {
+	if (!seen.has(step)) {
+		seen.add(step);
+		appendFileSync(join(directory, "steps.txt"), `${isWorker ? "worker" : "server"} ${step}\n`);
+	}
+	at(step);
+});

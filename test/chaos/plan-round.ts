@@ -31,6 +31,7 @@ export function planRound(seed: string, round: number): RoundPlan {
 		data: { records, factor: random.integer(1_000, 9_000), offset: random.integer(0, 999), modulus: 1_009 },
 		writes: random.pick(["batch", "commit"]),
 		files: random.pick(["growing", "new"]),
+		usesModel: true,
 		gathers: random.chance(0.5),
 		legs: Array.from({ length: random.integer(2, 4) }, (_, leg) => planLeg(random, leg, records)),
 		faults: planFaults(random, server === "standalone" ? standaloneKinds : embeddedKinds),

@@ -72,6 +72,8 @@ export interface RoundPlan {
 	readonly writes: "batch" | "commit";
 	/** Whether all outputs of a part go to one file that grows, or to a new one each time. */
 	readonly files: "growing" | "new";
+	/** Whether the workers run a model, or compute the same without one, which starts faster. */
+	readonly usesModel: boolean;
 	/** Whether the workers gather something in onCheckpointStart. */
 	readonly gathers: boolean;
 	/** One after the other until the trial is done; the last one is repeated. */

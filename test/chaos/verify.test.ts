@@ -6,19 +6,10 @@ import { Database } from "../../src/server/db/database.js";
 import { tempDir } from "../support/temp-dir.js";
 import { playRound } from "./round.js";
 import type { RoundPlan } from "./round-plan.js";
+import { undisturbed } from "./step-plans.js";
 import { verifyTrial } from "./verify.js";
 
-const plan: RoundPlan = {
-	name: "undisturbed",
-	server: "standalone",
-	leaseSeconds: 0,
-	data: { records: 60, factor: 7, offset: 3, modulus: 101 },
-	writes: "commit",
-	files: "growing",
-	gathers: true,
-	legs: [{ kind: "bare", workers: 2, options: [{ batchSize: 7, checkpointInterval: 2 }] }],
-	faults: [],
-};
+const plan: RoundPlan = { ...undisturbed, usesModel: true, gathers: true };
 const directory = join(tempDir(), "round");
 const { problems } = await playRound(plan, directory, 60_000);
 const data = join(directory, "data");
@@ -32,12 +23,12 @@ describe("verifyTrial", () => {
 		[
 			"a report that is not there",
 			"UPDATE metric_reports SET archived = 1 WHERE id = (SELECT min(id) FROM metric_reports)",
-			/the reports lack 7 records/,
+			/the reports lack 5 records/,
 		],
 		[
 			"a report that is there twice",
 			"INSERT INTO metric_reports (trial_id, trial_run_id, rank, part, commit_number, origin, group_name, steps_completed, end_time, metrics, batch_metrics) SELECT trial_id, trial_run_id, rank, part, 99, origin, group_name, steps_completed, end_time, metrics, batch_metrics FROM metric_reports WHERE id = 1",
-			/the reports have 7 records more than once[\s\S]*no commit confirms the report/,
+			/the reports have 5 records more than once[\s\S]*no commit confirms the report/,
 		],
 		[
 			"a wrong result",

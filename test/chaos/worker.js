@@ -5,10 +5,10 @@ import { fileURLToPath } from "node:url";
 import { BatchProcessor, batchProcess } from "millrace/runtime";
 import { at, note, setProgress } from "./fault-points.js";
 
-const { data, writes, files, gathers, legs } = JSON.parse(
+const { data, writes, files, usesModel, gathers, legs } = JSON.parse(
 	readFileSync(join(process.env.CHAOS_DIRECTORY ?? "", "plan.json"), "utf8"),
 );
-const model = fileURLToPath(new URL("../support/fixtures/double.onnx", import.meta.url));
+const modelFile = fileURLToPath(new URL("../support/fixtures/double.onnx", import.meta.url));
 
 /** Adds up whole numbers, so that the result does not depend on how the records were divided. */
 class Sum {
@@ -32,8 +32,11 @@ function digest(values) {
 	return values.reduce((hash, value) => (hash * 31 + value) % 1_000_003, values.length);
 }
 
+/** The same without a model. */
+const doubling = { run: async ({ data }) => ({ y: { data: data.map((value) => 2 * value) } }) };
+
 class Doubler extends BatchProcessor {
-	#model = this.context.prepareModelForInference(model, { threads: 1 });
+	#model = usesModel ? this.context.prepareModelForInference(modelFile, { threads: 1 }) : doubling;
 	#sum = this.context.wrapReducer(new Sum(), { name: "sum" });
 	#digest = this.context.wrapReducer(digest, { name: "digest", group: "digests" });
 	#lines = "";
