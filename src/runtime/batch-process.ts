@@ -17,7 +17,7 @@ import { preemptAtSignal } from "./preempt-at-signal.js";
 import { BatchProcessorContext } from "./processor-context.js";
 import { reduceAll } from "./reduce-all.js";
 import { finishBarrier, stepBarrier } from "./run-barriers.js";
-import { sweepRun } from "./sweep-run.js";
+import { sweepIfFenced, sweepRun } from "./sweep-run.js";
 
 /** The class of a processor. */
 export type BatchProcessorClass<B> = new (context: BatchProcessorContext) => BatchProcessor<B>;
@@ -69,9 +69,11 @@ export async function batchProcess<T, B = T[]>(
 		return { status: "completed", trialId: run.trialId, trialRunId: run.trialRunId };
 	}
 	const releaseSignals = preemptAtSignal(run);
+	let trialDirectory: string | undefined;
 	try {
 		const dataset = await openDataset(source, run.rendezvous, settings.distributed);
 		const work = await beginWork(run, dataset, settings);
+		trialDirectory = work.trialDirectory;
 		const status = await processAll(Processor, run, dataset, work, settings);
 		if (status === "preempted") {
 			tellPreempted();
@@ -82,6 +84,9 @@ export async function batchProcess<T, B = T[]>(
 		// If the run has ended, that is why everything here fails.
 		const cause = run.rendezvous.signal.aborted ? run.rendezvous.signal.reason : error;
 		await run.rendezvous.leave(messageOf(cause));
+		if (trialDirectory !== undefined) {
+			await sweepIfFenced(run, trialDirectory);
+		}
 		throw cause;
 	} finally {
 		releaseSignals();

@@ -36,7 +36,8 @@ const recordingWorker = fileURLToPath(new URL("workers/recording-worker.ts", imp
 
 /** Starts the recording worker once for each rank, as torchrun would on one node. */
 export function startWorkers(setup: {
-	readonly server: string;
+	/** The address of the server, for all workers or for each rank. */
+	readonly server: string | ((rank: number) => string);
 	readonly world: number;
 	readonly trialId?: number;
 	/** The WORKER_OPTIONS of all workers, or of each rank. */
@@ -45,7 +46,7 @@ export function startWorkers(setup: {
 	return Array.from({ length: setup.world }, (_, rank) =>
 		startWorker({
 			...process.env,
-			MILLRACE_SERVER: setup.server,
+			MILLRACE_SERVER: typeof setup.server === "function" ? setup.server(rank) : setup.server,
 			...(setup.trialId === undefined ? {} : { MILLRACE_TRIAL_ID: String(setup.trialId) }),
 			RANK: String(rank),
 			WORLD_SIZE: String(setup.world),
