@@ -1,7 +1,7 @@
 import { randomUUID } from "node:crypto";
 import { hostname } from "node:os";
 import type { Trial, TrialRun } from "../gen/millrace/v1/trial_pb.js";
-import { TrialRunState } from "../gen/millrace/v1/trial_pb.js";
+import { TrialRunState, TrialState } from "../gen/millrace/v1/trial_pb.js";
 import type { EndTrialRunResponse } from "../gen/millrace/v1/trial_service_pb.js";
 import type { Connection } from "../sdk/connection.js";
 import { given } from "./given.js";
@@ -30,6 +30,7 @@ export class OwnedRuns {
 
 	/**
 	 * Starts the next run. Where a dead process's run is open, that takes as long as the server takes it for alive.
+	 * If that run was to pause, the trial is paused with its end, and activated again: we are asked to go on.
 	 *
 	 * Throws `failed_precondition` if another process runs the trial, or it permits no run.
 	 */
@@ -42,7 +43,17 @@ export class OwnedRuns {
 			ownerUuid: this.#ownerUuid,
 			ownerPid: process.pid,
 		};
-		this.#run = given((await this.#connection.trials.startTrialRun(request, { signal })).trialRun);
+		const { trials } = this.#connection;
+		const start = async () => given((await trials.startTrialRun(request, { signal })).trialRun);
+		this.#run = await start().catch(async (error) => {
+			const { trial } = await trials.getTrial({ trialId: this.trialId }, { signal });
+			const isResumed = this.#run === undefined && given(trial).trialRunId > 0;
+			if (!isResumed || trial?.state !== TrialState.PAUSED) {
+				throw error;
+			}
+			await trials.activateTrial({ trialId: this.trialId }, { signal });
+			return start();
+		});
 		return this.#run;
 	}
 

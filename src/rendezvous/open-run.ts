@@ -52,6 +52,11 @@ export class OpenRun {
 	/** Writes of members that are not yet recorded. */
 	readonly #admissions = new Set<Promise<unknown>>();
 
+	/** Whether anybody is a member. */
+	get hasMembers(): boolean {
+		return this.#state.members.size > 0;
+	}
+
 	constructor(id: { trialId: number; trialRunId: number }, state: RunState, around: RunSurroundings) {
 		this.trialId = id.trialId;
 		this.trialRunId = id.trialRunId;

@@ -14,6 +14,12 @@ export interface Rendezvous {
 	readonly handlers: ServiceHandlers<typeof RendezvousService>;
 	/** Tells the members of a run that it was closed by someone else. */
 	runClosed(trialId: number, trialRunId: number, state: TrialRunState, reason: string): void;
+	/** Tells whether a run has members, those among them that were gone for less than their time to come back. */
+	hasMembers(trialId: number, trialRunId: number): boolean;
+	/** How long a silent member is kept, in milliseconds. */
+	readonly leaseMs: number;
+	/** Tells the time that counts for leases, in milliseconds; it stands still while this process does. */
+	now(): number;
 	/** Ends all streams. The runs stay open: their members come back to the next server. */
 	close(): void;
 }
@@ -143,6 +149,9 @@ export function createRendezvousService({ ledger, log, leaseMs = defaultLeaseMs 
 
 	return {
 		handlers: { attend },
+		leaseMs,
+		now,
+		hasMembers: (trialId, trialRunId) => runs.get(`${trialId}/${trialRunId}`)?.hasMembers ?? false,
 		runClosed: (trialId, trialRunId, state, reason) => runs.get(`${trialId}/${trialRunId}`)?.tellClosed(state, reason),
 		close() {
 			stop.abort();

@@ -25,6 +25,7 @@ import { migrate } from "./db/migrate.js";
 import { createRunLedger } from "./db/run-ledger.js";
 import { logToStandardError } from "./log.js";
 import { assertSafeHost, localAddress } from "./loopback.js";
+import { RunOwners } from "./run-owners.js";
 import { createCheckpointService } from "./services/checkpoint.js";
 import { createExperimentService } from "./services/experiment.js";
 import { createMetricService } from "./services/metric.js";
@@ -167,7 +168,8 @@ async function addServices(
 	mkdirSync(storagePath, { recursive: true });
 	const defaultStorage = directoryStorageAt(storagePath);
 	const rendezvous = createRendezvousService({ ledger: createRunLedger(db), log, leaseMs });
-	const context: ServiceContext = { db, defaultStorage, runClosed: rendezvous.runClosed };
+	const owners = new RunOwners({ db, leaseMs: rendezvous.leaseMs, rendezvous });
+	const context: ServiceContext = { db, defaultStorage, owners, runClosed: rendezvous.runClosed };
 	const info = create(GetServerInfoResponseSchema, {
 		version,
 		clusterId: await clusterId(db),

@@ -28,6 +28,8 @@ export interface TestWorker {
 	readonly member: { trialId: number; trialRunId: number; rank: number; memberUuid: string };
 	/** The directory that its output files have to lie in, with part 0. */
 	readonly outputs: string;
+	/** Tells that it is alive. */
+	beat(): void;
 	/** Leaves, which fails the run. */
 	leave(reason: string): Promise<void>;
 }
@@ -83,6 +85,7 @@ async function joinRank(
 			return {
 				member: { trialId, trialRunId, rank, memberUuid },
 				outputs: `r${trialRunId}-w${rank}-p0-${memberUuid}`,
+				beat: () => call.send({ message: { case: "heartbeat", value: {} } }),
 				async leave(reason) {
 					call.send({ message: { case: "leave", value: { reason } } });
 					while (!(await answers.next()).done) {

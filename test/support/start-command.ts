@@ -4,6 +4,9 @@ import { waitUntil } from "./wait-until.js";
 
 const root = fileURLToPath(new URL("../..", import.meta.url));
 
+/** How long a command may take to write what is waited for, on a busy machine. */
+const startMs = 60_000;
+
 /** How a command ended. */
 export interface CommandEnd {
 	readonly code: number | null;
@@ -84,12 +87,16 @@ export function startCommand(
 		stdout: () => stdout,
 		stderr: () => stderr,
 		async writes(text) {
-			await waitUntil(`${text} in the output`, () => {
-				if (child.exitCode !== null && !includes(stdout + stderr, text)) {
-					throw new Error(`it ended with ${child.exitCode} without writing ${text}:\n${stdout}\n${stderr}`);
-				}
-				return includes(stdout + stderr, text);
-			});
+			await waitUntil(
+				`${text} in the output`,
+				() => {
+					if (child.exitCode !== null && !includes(stdout + stderr, text)) {
+						throw new Error(`it ended with ${child.exitCode} without writing ${text}:\n${stdout}\n${stderr}`);
+					}
+					return includes(stdout + stderr, text);
+				},
+				startMs,
+			);
 		},
 		signal: (signal) => void child.kill(signal),
 		endStdin: () => void child.stdin.end(),

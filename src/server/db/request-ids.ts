@@ -1,6 +1,20 @@
 import { type DescMessage, fromBinary, type MessageShape, toBinary } from "@bufbuild/protobuf";
 import { MillraceError } from "../../errors.js";
-import type { Transaction } from "./database.js";
+import type { Reader, Transaction } from "./database.js";
+
+/** Returns the answer that a request with this id has got, if it was one with such answers; undefined for an empty id. */
+export async function findAnswer<S extends DescMessage>(
+	db: Reader,
+	requestId: string,
+	schema: S,
+): Promise<MessageShape<S> | undefined> {
+	const known = await db.get<{ response: Buffer }>(
+		"SELECT response FROM request_ids WHERE request_id = ? AND method = ?",
+		requestId,
+		schema.typeName,
+	);
+	return known && fromBinary(schema, known.response);
+}
 
 /**
  * Answers a request that carries a request id: a repeated one with its first answer, a new one, or one

@@ -107,7 +107,7 @@ async function openRun(tx: Transaction, join: JoinRequest): Promise<OpenedRun> {
 	} else if (open !== undefined) {
 		return { open: true, trialRunId: open.trial_run_id, worldSize: open.world_size, ...forming };
 	}
-	const next = { worldSize: join.worldSize, ownerHost: join.host };
+	const next = { worldSize: join.worldSize, owner: { host: "", uuid: "", pid: 0 } };
 	const started = await startRun(tx, await getTrialRow(tx, trial.id), next);
 	return { open: true, trialRunId: started.trial_run_id, worldSize: started.world_size, ...forming };
 }

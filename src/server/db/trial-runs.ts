@@ -30,6 +30,20 @@ export interface TrialRunRow {
 	readonly end_time: number | null;
 }
 
+/** The process that owns a run. */
+export interface RunOwner {
+	readonly host: string;
+	/** Empty for a run that workers formed by themselves, or a script opened. */
+	readonly uuid: string;
+	/** 0 if it is not known. */
+	readonly pid: number;
+}
+
+/** Names the process that owns a run. */
+export function ownerText({ owner_host: host, owner_pid: pid }: Pick<TrialRunRow, "owner_host" | "owner_pid">): string {
+	return `a process on ${host || "a host without a name"}${pid > 0 ? ` (pid ${pid})` : ""}`;
+}
+
 /** Tells whether a run has no verdict. */
 export function isOpen(run: Pick<TrialRunRow, "state">): boolean {
 	return run.state === "FORMING" || run.state === "RUNNING";
@@ -50,12 +64,14 @@ export async function getRunRow(db: Reader, trialId: number, trialRunId: number)
 	return run;
 }
 
+/** Returns a trial's newest run, or undefined. */
+export function findNewestRun(db: Reader, trialId: number): Promise<TrialRunRow | undefined> {
+	return db.get<TrialRunRow>("SELECT * FROM trial_runs WHERE trial_id = ? ORDER BY trial_run_id DESC LIMIT 1", trialId);
+}
+
 /** Returns a trial's open run, of which there is one at most, or undefined. */
 export async function findOpenRun(db: Reader, trialId: number): Promise<TrialRunRow | undefined> {
-	const run = await db.get<TrialRunRow>(
-		"SELECT * FROM trial_runs WHERE trial_id = ? ORDER BY trial_run_id DESC LIMIT 1",
-		trialId,
-	);
+	const run = await findNewestRun(db, trialId);
 	return run !== undefined && isOpen(run) ? run : undefined;
 }
 
@@ -69,7 +85,7 @@ export async function findOpenRun(db: Reader, trialId: number): Promise<TrialRun
 export async function startRun(
 	tx: Transaction,
 	trial: TrialRow,
-	options: { worldSize: number; ownerHost: string },
+	options: { worldSize: number; owner: RunOwner },
 ): Promise<TrialRunRow> {
 	assertStartable(trial);
 	const open = await findOpenRun(tx, trial.id);
@@ -86,13 +102,16 @@ export async function startRun(
 	await compactDoneRanges(tx, trial.id, trial.trial_run_id);
 	await tx.run("UPDATE trials SET trial_run_id = ? WHERE id = ?", trialRunId, trial.id);
 	const run = await tx.get<TrialRunRow>(
-		`INSERT INTO trial_runs (trial_id, trial_run_id, world_size, state, owner_host, base_step, start_time)
-		VALUES (?, ?, ?, ?, ?, ?, ?) RETURNING *`,
+		`INSERT INTO trial_runs
+			(trial_id, trial_run_id, world_size, state, owner_host, owner_uuid, owner_pid, base_step, start_time)
+		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING *`,
 		trial.id,
 		trialRunId,
 		options.worldSize,
 		options.worldSize === 0 ? "RUNNING" : "FORMING",
-		options.ownerHost,
+		options.owner.host,
+		options.owner.uuid,
+		options.owner.pid,
 		trial.max_step,
 		tx.now,
 	);

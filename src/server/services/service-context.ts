@@ -1,12 +1,15 @@
 import type { Storage } from "../../gen/millrace/v1/storage_pb.js";
 import type { TrialRunState } from "../../gen/millrace/v1/trial_pb.js";
 import type { Database } from "../db/database.js";
+import type { RunOwners } from "../run-owners.js";
 
 /** What the services work with. */
 export interface ServiceContext {
 	readonly db: Database;
 	/** Where files are kept whose experiment names no storage. */
 	readonly defaultStorage: Storage;
+	/** Who owns the open runs. */
+	readonly owners: RunOwners;
 	/** Tells the members of a run that it was closed by someone else. */
 	runClosed(trialId: number, trialRunId: number, state: TrialRunState, reason: string): void;
 }

@@ -12,7 +12,6 @@ import {
 	CreateTrialResponseSchema,
 	type ReportTrialSourceInfoRequest,
 	RetryTrialErrorsResponseSchema,
-	StartTrialRunResponseSchema,
 	type TrialService,
 } from "../../gen/millrace/v1/trial_service_pb.js";
 import type { ServiceHandlers } from "../../rpc/handler.js";
@@ -20,15 +19,25 @@ import { listOutputs } from "../db/output-files.js";
 import { once } from "../db/request-ids.js";
 import { activateTrial, killTrial, pauseTrial, preemptRun } from "../db/trial-control.js";
 import { listErrors, retryErrors } from "../db/trial-errors.js";
-import { closeRun, getRunRow, isOpen, startRun, type TrialRunRow, toTrialRun } from "../db/trial-runs.js";
+import {
+	closeRun,
+	findNewestRun,
+	getRunRow,
+	isOpen,
+	ownerText,
+	type TrialRunRow,
+	toTrialRun,
+} from "../db/trial-runs.js";
 import { linkTrialSource, type TrialSource } from "../db/trial-sources.js";
 import { createTrial, getTrial, getTrialRow, listTrials, recordsLeft, type TrialRow } from "../db/trials.js";
 import { parsePage } from "../page-token.js";
 import { assertId, assertNotNegative, assertRequestId, assertText, checkedUuid } from "../request-checks.js";
 import type { ServiceContext } from "./service-context.js";
+import { startTrialRun } from "./start-trial-run.js";
 
 /** Operates on trials and their runs. */
-export function createTrialService({ db, runClosed }: ServiceContext): ServiceHandlers<typeof TrialService> {
+export function createTrialService(context: ServiceContext): ServiceHandlers<typeof TrialService> {
+	const { db, owners, runClosed } = context;
 	return {
 		async createTrial({ requestId, experimentId, hparams, maxRestarts }) {
 			assertRequestId(requestId);
@@ -55,20 +64,22 @@ export function createTrialService({ db, runClosed }: ServiceContext): ServiceHa
 			return { trials, nextPageToken: page.next(found.length, () => trials.at(-1)?.id ?? 0) };
 		},
 
-		async startTrialRun({ requestId, trialId, worldSize, ownerHost }) {
-			assertRequestId(requestId);
-			assertId("trial_id", trialId);
-			assertNotNegative("world_size", worldSize);
-			return db.write((tx) =>
-				once(tx, requestId, StartTrialRunResponseSchema, async () => {
-					const run = await startRun(tx, await getTrialRow(tx, trialId), { worldSize, ownerHost });
-					return create(StartTrialRunResponseSchema, { trialRun: toTrialRun(run) });
-				}),
-			);
+		async startTrialRun(request) {
+			assertRequestId(request.requestId);
+			assertId("trial_id", request.trialId);
+			assertNotNegative("world_size", request.worldSize);
+			assertNotNegative("owner_pid", request.ownerPid);
+			return startTrialRun(context, request);
 		},
 
-		async keepTrialRun() {
-			throw new MillraceError("unimplemented", "KeepTrialRun is not built yet");
+		async keepTrialRun({ trialId, trialRunId, ownerUuid }) {
+			assertId("trial_id", trialId);
+			assertId("trial_run_id", trialRunId);
+			assertText("owner_uuid", ownerUuid);
+			const run = await getRunRow(db, trialId, trialRunId);
+			assertOwner(run, ownerUuid, await findNewestRun(db, trialId));
+			owners.hear(run);
+			return { leaseMs: owners.leaseMs, trialRun: toTrialRun(run) };
 		},
 
 		async preemptTrialRun({ trialId, trialRunId, reason }) {
@@ -166,6 +177,20 @@ export function createTrialService({ db, runClosed }: ServiceContext): ServiceHa
 			return { outputs, nextPageToken: page.next(found.length, () => outputs.at(-1)?.file?.path ?? "") };
 		},
 	};
+}
+
+/** Throws `failed_precondition` if a run is another process's, or has been followed by a newer one. */
+function assertOwner(run: TrialRunRow, ownerUuid: string, newest: TrialRunRow | undefined): void {
+	const name = `run ${run.trial_run_id} of trial ${run.trial_id}`;
+	if (run.owner_uuid !== ownerUuid) {
+		throw new MillraceError("failed_precondition", `${name} is owned by another process; start a run of your own`);
+	}
+	if (newest !== undefined && newest.trial_run_id > run.trial_run_id) {
+		throw new MillraceError(
+			"failed_precondition",
+			`${name} is over, and ${ownerText(newest)} has started run ${newest.trial_run_id}`,
+		);
+	}
 }
 
 /** Throws `failed_precondition` if a run may not complete its trial without workers who finish it. */

@@ -20,7 +20,7 @@ async function openDatabase(): Promise<Database> {
 			`INSERT INTO trials (experiment_id, hparams, state, max_restarts, storage, output_uuid, create_time)
 			VALUES (1, '{}', 'ACTIVE', 5, '{}', '', 0)`,
 		);
-		await startRun(tx, await getTrialRow(tx, 1), { worldSize: 0, ownerHost: "" });
+		await startRun(tx, await getTrialRow(tx, 1), { worldSize: 0, owner: { host: "", uuid: "", pid: 0 } });
 	});
 	return db;
 }
