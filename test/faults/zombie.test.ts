@@ -54,7 +54,10 @@ describe("a worker of an older run that wakes up", { timeout: 120_000 }, () => {
 		zombie?.process.kill("SIGCONT");
 		const end = await zombie?.ended;
 		assert.equal(end?.code, 1);
-		assert.match(end?.stderr ?? "", /run 1 of (the trial is failed|trial \d+ is closed as FAILED): rank 0 on \S+ is lost: it was silent/);
+		assert.match(
+			end?.stderr ?? "",
+			/run 1 of (the trial is failed|trial \d+ is closed as FAILED): rank 0 on \S+ is lost: it was silent/,
+		);
 		assert.deepEqual(await readResults(server), before);
 		await checkCompleted(server.address, trialId, records);
 		await checkNoStrayFiles(server.address, trialId, storage);
