@@ -6,6 +6,7 @@ export default defineConfig({
 		runtime: "src/runtime/index.ts",
 		server: "src/server/index.ts",
 		cli: "src/cli/main.ts",
+		"member-thread": "src/rendezvous/member-thread.ts",
 		"model-thread": "src/runtime/model-thread.ts",
 	},
 	format: "esm",

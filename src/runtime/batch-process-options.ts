@@ -24,6 +24,11 @@ export interface BatchProcessOptions<T, B> {
 	readonly server?: string;
 	/** Hyperparameters, where this call makes the trial; a trial that exists has its own, which win. */
 	readonly hparams?: JsonObject;
+	/**
+	 * How long a single processBatch may take, in seconds. One that takes longer is taken for stuck: its records are
+	 * named on stderr, the worker is killed, and the run has failed. Default: for ever.
+	 */
+	readonly stepTimeout?: number;
 	/** Whether models write ONNX Runtime's profile to the tensorboard path; default false. */
 	readonly profile?: boolean;
 }
@@ -38,6 +43,7 @@ export interface BatchProcessSettings<T, B> {
 	readonly distributed: DistributedContext;
 	readonly server: string | undefined;
 	readonly hparams: JsonObject;
+	readonly stepTimeoutMs: number | undefined;
 	readonly profile: boolean;
 }
 
@@ -49,6 +55,7 @@ const known = [
 	"distributed",
 	"server",
 	"hparams",
+	"stepTimeout",
 	"profile",
 ];
 
@@ -61,7 +68,6 @@ const hints: Readonly<Record<string, string>> = {
 	distributed_context: "it is distributed here",
 	onError: "this version has no error policy yet",
 	maxErrors: "this version has no error policy yet",
-	stepTimeout: "this version has no step timeout yet",
 };
 
 /**
@@ -87,6 +93,7 @@ export function checkOptions<T, B>(options: BatchProcessOptions<T, B>): BatchPro
 		distributed: options.distributed ?? DistributedContext.fromEnvironment(),
 		server: options.server,
 		hparams: options.hparams ?? {},
+		stepTimeoutMs: stepTimeoutMsOf(options.stepTimeout),
 		profile: options.profile ?? false,
 	};
 }
@@ -99,6 +106,17 @@ function positive(name: string, value: number): number {
 		throw new MillraceError("invalid_argument", `${name} is ${shown(value)}; it must be a whole number of at least 1`);
 	}
 	return value;
+}
+
+function stepTimeoutMsOf(seconds: number | undefined): number | undefined {
+	if (seconds === undefined) {
+		return undefined;
+	}
+	if (typeof seconds !== "number" || !(seconds > 0) || !Number.isFinite(seconds)) {
+		const rule = "it must be a positive number of seconds";
+		throw new MillraceError("invalid_argument", `stepTimeout is ${shown(seconds)}; ${rule}`);
+	}
+	return seconds * 1000;
 }
 
 function maxBatchesOf(value: number | undefined): number {

@@ -152,7 +152,12 @@ async function processSteps<T, B>(
 				const { batch, indices, range } = loaded;
 				const batchIdx = part.step++;
 				part.reducers.beginBatch(indices[0] ?? 0);
-				await processor.processBatch(batch, batchIdx, { indices, signal });
+				rendezvous.beginStep({ step: batchIdx, ...range });
+				try {
+					await processor.processBatch(batch, batchIdx, { indices, signal });
+				} finally {
+					rendezvous.endStep();
+				}
 				committer.add(range);
 			}
 			const isLast = step === shard.stepCount;

@@ -5,6 +5,7 @@ import { create } from "@bufbuild/protobuf";
 import { MillraceError } from "../errors.js";
 import { type Member, MemberSchema, type Trial, TrialRunState } from "../gen/millrace/v1/trial_pb.js";
 import type { RendezvousMember } from "../rendezvous/client.js";
+import { startMemberThread } from "../rendezvous/thread-member.js";
 import { connect } from "../sdk/connect.js";
 import type { Connection } from "../sdk/connection.js";
 import { type JsonObject, toJsonObject } from "../sdk/json.js";
@@ -40,6 +41,7 @@ export async function joinRun(options: {
 	distributed: DistributedContext;
 	server: string | undefined;
 	hparams: JsonObject;
+	stepTimeoutMs?: number | undefined;
 }): Promise<JoinedRun | FinishedTrial> {
 	const { distributed } = options;
 	const named = idFromEnvironment("MILLRACE_TRIAL_ID");
@@ -50,8 +52,10 @@ export async function joinRun(options: {
 				" start them with `millrace run CONFIG.yaml`, or set MILLRACE_TRIAL_ID to the id of a trial",
 		);
 	}
-	const connection = await connect({ server: options.server });
+	const thread = startMemberThread();
+	let connection: Connection | undefined;
 	try {
+		connection = await connect({ server: options.server });
 		const trialId = named ?? (await createOwnTrial(connection, options.hparams));
 		const join = {
 			trialId,
@@ -65,7 +69,7 @@ export async function joinRun(options: {
 			host: hostname(),
 			pid: process.pid,
 		};
-		const attendance = await attendRun(connection.channel, join);
+		const attendance = await attendRun(thread, connection.channel, join, options);
 		if (attendance.kind === "ended") {
 			return finishedTrial(connection, trialId, attendance.ended);
 		}
@@ -80,7 +84,8 @@ export async function joinRun(options: {
 		}
 		return { kind: "joined", connection, rendezvous, member, trial, config: (experiment.config ?? {}) as JsonObject };
 	} catch (error) {
-		connection.close();
+		thread.close();
+		connection?.close();
 		throw error;
 	}
 }

@@ -1,4 +1,5 @@
 import { Worker } from "node:worker_threads";
+import { threadEntry } from "../thread-entry.js";
 import type { ModelThreadData } from "./model-thread.js";
 import { createNativeCallGuard, holdExit } from "./native-call-guard.js";
 
@@ -9,15 +10,10 @@ import { createNativeCallGuard, holdExit } from "./native-call-guard.js";
 export function startModelThread(data: Omit<ModelThreadData, "guard">): Worker {
 	const guard = createNativeCallGuard();
 	// The parent's --import and --require are for the user's script; in the thread they would only cost time.
-	const thread = new Worker(entry(), { workerData: { ...data, guard }, execArgv: [] });
+	const thread = new Worker(threadEntry("model-thread", import.meta.url), {
+		workerData: { ...data, guard },
+		execArgv: [],
+	});
 	thread.once("exit", holdExit(guard));
 	return thread;
-}
-
-function entry(): URL {
-	if (!import.meta.url.endsWith(".ts")) return new URL("./model-thread.js", import.meta.url);
-	// tsx does not register itself in worker threads, neither inherited nor by --import.
-	const register = `import { register } from ${JSON.stringify(import.meta.resolve("tsx/esm/api"))}; register();`;
-	const load = `await import(${JSON.stringify(new URL("./model-thread.ts", import.meta.url).href)});`;
-	return new URL(`data:text/javascript,${encodeURIComponent(register + load)}`);
 }

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { randomUUID } from "node:crypto";
 import { describe, it, mock } from "node:test";
+import { startMemberThread } from "../../src/rendezvous/thread-member.js";
 import { attendRun } from "../../src/runtime/attend-run.js";
 import { useTestClient } from "../support/use-test-client.js";
 import { waitUntil } from "../support/wait-until.js";
@@ -28,9 +29,9 @@ describe("attendRun", { timeout: 30_000 }, () => {
 		const log = mock.method(console, "error", (line: unknown) => lines.push(line));
 		t.after(() => log.mock.restore());
 		const trialId = await newTrial();
-		const first = attendRun(test.connection.channel, place(trialId, 1, 2), 300);
+		const first = attendRun(startMemberThread(), test.connection.channel, place(trialId, 1, 2), { noticeMs: 300 });
 		await waitUntil("the notice", () => lines.length > 0);
-		const second = await attendRun(test.connection.channel, place(trialId, 0, 2));
+		const second = await attendRun(startMemberThread(), test.connection.channel, place(trialId, 0, 2));
 		for (const attendance of [await first, second]) {
 			assert.ok(attendance.kind === "member");
 			attendance.member.close();

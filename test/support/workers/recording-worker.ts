@@ -22,13 +22,17 @@ interface WorkerOptions extends Omit<BatchProcessOptions<number, number[]>, "dat
 	readonly records: number;
 	/** Where to SIGKILL itself. */
 	readonly kill?: Place;
+	/** Where to block its thread for a minute. */
+	readonly block?: Place;
 	/** Where to throw. */
 	readonly fail?: Place;
 	/** Where to wait until the file exists. */
 	readonly hold?: Place & { readonly file: string };
 }
 
-const { records, kill, fail, hold, ...options } = JSON.parse(process.env.WORKER_OPTIONS ?? "{}") as WorkerOptions;
+const { records, kill, block, fail, hold, ...options } = JSON.parse(
+	process.env.WORKER_OPTIONS ?? "{}",
+) as WorkerOptions;
 
 /** Adds up whole numbers, so that the result does not depend on how the records were divided. */
 class Sum implements MetricReducer<number> {
@@ -97,6 +101,9 @@ class Recorder extends BatchProcessor<number[]> {
 			place?.call === call && place.count === count && place.rank === rank && place.run === run;
 		if (isAt(kill)) {
 			process.kill(process.pid, "SIGKILL");
+		}
+		if (isAt(block)) {
+			Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 60_000);
 		}
 		if (isAt(fail)) {
 			throw new Error(`planted in ${call}`);
