@@ -40,6 +40,8 @@ export function startWorkers(setup: {
 	readonly server: string | ((rank: number) => string);
 	readonly world: number;
 	readonly trialId?: number;
+	/** Flags of Node. */
+	readonly nodeFlags?: string;
 	/** The WORKER_OPTIONS of all workers, or of each rank. */
 	readonly options: object | ((rank: number) => object);
 }): Worker[] {
@@ -48,6 +50,7 @@ export function startWorkers(setup: {
 			...process.env,
 			MILLRACE_SERVER: typeof setup.server === "function" ? setup.server(rank) : setup.server,
 			...(setup.trialId === undefined ? {} : { MILLRACE_TRIAL_ID: String(setup.trialId) }),
+			...(setup.nodeFlags === undefined ? {} : { NODE_OPTIONS: setup.nodeFlags }),
 			RANK: String(rank),
 			WORLD_SIZE: String(setup.world),
 			LOCAL_RANK: String(rank),

@@ -26,11 +26,15 @@ interface WorkerOptions extends Omit<BatchProcessOptions<number, number[]>, "dat
 	readonly block?: Place;
 	/** Where to throw. */
 	readonly fail?: Place;
+	/** Where to exit with code 0. */
+	readonly exit?: Place;
+	/** Where to take all the memory that there is. */
+	readonly hoard?: Place;
 	/** Where to wait until the file exists. */
 	readonly hold?: Place & { readonly file: string };
 }
 
-const { records, kill, block, fail, hold, ...options } = JSON.parse(
+const { records, kill, block, fail, exit, hoard, hold, ...options } = JSON.parse(
 	process.env.WORKER_OPTIONS ?? "{}",
 ) as WorkerOptions;
 
@@ -107,6 +111,12 @@ class Recorder extends BatchProcessor<number[]> {
 		}
 		if (isAt(fail)) {
 			throw new Error(`planted in ${call}`);
+		}
+		if (isAt(exit)) {
+			process.exit(0);
+		}
+		for (const hoarded: number[][] = []; isAt(hoard); ) {
+			hoarded.push(new Array(100_000).fill(hoarded.length));
 		}
 		if (isAt(hold)) {
 			await waitUntil(`the file ${hold?.file}`, () => existsSync(hold?.file ?? ""));
