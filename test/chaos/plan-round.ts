@@ -3,7 +3,7 @@ import { Random } from "./random.js";
 import type { FaultKind, FaultPlan, LegKind, LegPlan, RoundPlan } from "./round-plan.js";
 
 /** The lease of the rounds' servers: short, so that a frozen worker does not hold up a round for long. */
-export const leaseSeconds = 2;
+export const leaseSeconds = 3;
 
 const userSteps = ["setup", "batch", "checkpoint-start", "on-finish"] as const;
 const commitSteps = stepNames.worker.filter((step) => step.startsWith("commit.") || step.startsWith("barrier."));
@@ -14,10 +14,18 @@ const standaloneKinds: readonly FaultKind[] = [
 	...["worker-kill", "worker-kill", "worker-throw", "worker-exit", "worker-memory"],
 	...["launcher-kill", "run-kill", "run-term", "pause", "pause"],
 	...["server-kill", "server-kill", "server-die", "server-die", "server-term"],
-	...["net-cut", "net-cut"],
+	...["net-cut", "net-cut", "net-silence", "worker-freeze", "worker-freeze"],
 ] as const;
 
 const embeddedKinds = standaloneKinds.filter((kind) => !kind.startsWith("server-") && !kind.startsWith("net-"));
+
+/** How long those last of which nobody is told: shorter and longer than the lease. */
+const lastingMs: Readonly<Partial<Record<FaultKind, readonly number[]>>> = {
+	"worker-freeze": [0.4, 1.5, 3].map((leases) => leases * leaseSeconds * 1_000),
+	"net-silence": [0.4, 1.5, 3].map((leases) => leases * leaseSeconds * 1_000),
+	// A worker whose connection broke has a second to come back.
+	"net-cut": [200, 600, 2_000, 6_000],
+};
 
 /** Draws the plan of a round. The same seed and number always give the same. */
 export function planRound(seed: string, round: number): RoundPlan {
@@ -25,23 +33,23 @@ export function planRound(seed: string, round: number): RoundPlan {
 	const server = random.chance(0.75) ? "standalone" : "embedded";
 	const records = random.integer(100, 500);
 	return {
-		name: `seed ${seed}, round ${round}`,
+		name: `round ${round}`,
+		again: `--seed ${seed} --first ${round} --rounds 1`,
 		server,
-		leaseSeconds: 0,
+		leaseSeconds,
 		data: { records, factor: random.integer(1_000, 9_000), offset: random.integer(0, 999), modulus: 1_009 },
 		writes: random.pick(["batch", "commit"]),
 		files: random.pick(["growing", "new"]),
 		usesModel: true,
 		gathers: random.chance(0.5),
-		legs: Array.from({ length: random.integer(2, 4) }, (_, leg) => planLeg(random, leg, records)),
+		legs: Array.from({ length: random.integer(1, 4) }, (_, leg) => planLeg(random, leg, records)),
 		faults: planFaults(random, server === "standalone" ? standaloneKinds : embeddedKinds),
 	};
 }
 
 function planLeg(random: Random, leg: number, records: number): LegPlan {
-	const kinds: readonly LegKind[] = leg === 0 ? ["run", "run", "run", "launch", "bare"] : ["launch", "bare"];
 	return {
-		kind: random.pick(kinds),
+		kind: random.pick<LegKind>(["run", "run", "run", "launch", "bare"]),
 		workers: random.integer(leg === 0 ? 2 : 1, 4),
 		options: Array.from({ length: random.integer(1, 3) }, () => ({
 			batchSize: random.integer(3, Math.ceil(records / 10)),
@@ -60,8 +68,7 @@ function planFaults(random: Random, kinds: readonly FaultKind[]): FaultPlan[] {
 function planFault(random: Random, kind: FaultKind, progress: number): FaultPlan {
 	const rank = random.integer(0, 3);
 	const occurrence = random.integer(1, 2);
-	// A second is how long a worker whose connection broke has to come back.
-	const ms = random.pick([0, 200, 600, 1_500, 2_500]);
+	const ms = random.pick(lastingMs[kind] ?? [0, 200, 600, 1_500, 2_500]);
 	if (kind === "server-die") {
 		const step = random.pick(stepNames.server);
 		return { kind, rank, step, occurrence: step.includes("commit") ? random.integer(1, 8) : 1, progress: 0, ms };

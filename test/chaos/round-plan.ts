@@ -59,7 +59,10 @@ export interface LegPlan {
 /** One trial, and what happens to it. */
 export interface RoundPlan {
 	readonly name: string;
+	/** The flags of `npm run chaos` that play it again. */
+	readonly again: string;
 	readonly server: "standalone" | "embedded";
+	/** How long the server waits for a worker that is silent. */
 	readonly leaseSeconds: number;
 	/** The data set: record i is (i * factor + offset) % modulus. */
 	readonly data: {

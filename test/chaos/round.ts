@@ -67,7 +67,7 @@ class Round {
 		this.#directory = directory;
 		this.#data = join(directory, "data");
 		this.#deadline = deadline;
-		this.#env = { CHAOS_DIRECTORY: directory };
+		this.#env = { CHAOS_DIRECTORY: directory, MILLRACE_LEASE: String(plan.leaseSeconds) };
 		mkdirSync(directory, { recursive: true });
 		writeFileSync(join(directory, "plan.json"), JSON.stringify(plan, null, "\t"));
 	}
@@ -102,9 +102,9 @@ class Round {
 	}
 
 	async #prepare(): Promise<void> {
-		const { server, legs, faults, leaseSeconds } = this.#plan;
+		const { server, legs, faults } = this.#plan;
 		if (server === "standalone") {
-			this.#server = new ServerProcess(this.#directory, this.#env, leaseSeconds);
+			this.#server = new ServerProcess(this.#directory, this.#env);
 			await this.#server.start();
 			this.#env.MILLRACE_SERVER = this.#server.address;
 			if (faults.some(({ kind }) => kind.startsWith("net-"))) {

@@ -11,7 +11,6 @@ const startMs = 20_000;
 export class ServerProcess {
 	readonly #directory: string;
 	readonly #env: Record<string, string>;
-	readonly #leaseSeconds: number;
 	#process: LoggedProcess | undefined;
 	#port = 0;
 	#starts = 0;
@@ -20,10 +19,9 @@ export class ServerProcess {
 	/** How long a server that died stays away, in milliseconds. */
 	awayMs = 0;
 
-	constructor(directory: string, env: Record<string, string>, leaseSeconds: number) {
+	constructor(directory: string, env: Record<string, string>) {
 		this.#directory = directory;
 		this.#env = { ...env, NODE_OPTIONS: `--import=${faultPoints.href}` };
-		this.#leaseSeconds = leaseSeconds;
 	}
 
 	/** Its address as `host:port`. */
@@ -70,8 +68,7 @@ export class ServerProcess {
 	async #startOnce(): Promise<void> {
 		const data = join(this.#directory, "data");
 		const log = join(this.#directory, `server-${++this.#starts}.log`);
-		const lease = this.#leaseSeconds > 0 ? ["--lease", String(this.#leaseSeconds)] : [];
-		const args = [builtCommand, "server", "--port", String(this.#port), "--data", data, ...lease];
+		const args = [builtCommand, "server", "--port", String(this.#port), "--data", data];
 		const started = startLogged(args, this.#env, log);
 		this.#process = started;
 		const isServing = () => /serving at \S+:(\d+),/.exec(started.output());

@@ -7,8 +7,9 @@ const chiefSteps: readonly StepName[] = ["end.partials-fetched", "end.reduced"];
 /** A trial of two workers with six commits each, which nothing disturbs. */
 export const undisturbed: RoundPlan = {
 	name: "undisturbed",
+	again: "--steps",
 	server: "standalone",
-	leaseSeconds: 0,
+	leaseSeconds: 5,
 	data: { records: 60, factor: 17, offset: 5, modulus: 1_009 },
 	writes: "batch",
 	files: "growing",

@@ -1,3 +1,4 @@
+import type { Notice } from "./notice.js";
 import type { RoundResult } from "./round.js";
 import type { FaultKind, RoundPlan } from "./round-plan.js";
 
@@ -10,7 +11,7 @@ export class Tally {
 	#legs = 0;
 	#longestMs = 0;
 	readonly #faults = new Map<FaultKind, number>();
-	readonly #notices = new Map<FaultKind, number[]>();
+	readonly #notices: Notice[] = [];
 
 	/** Whether a round had a problem. */
 	get hasFailures(): boolean {
@@ -27,9 +28,7 @@ export class Tally {
 		for (const { kind } of result.happened) {
 			this.#faults.set(kind, (this.#faults.get(kind) ?? 0) + 1);
 		}
-		for (const { kind, ms } of result.notices) {
-			this.#notices.set(kind, [...(this.#notices.get(kind) ?? []), ms]);
-		}
+		this.#notices.push(...result.notices);
 	}
 
 	/** Returns what all rounds came to, in lines. */
@@ -47,14 +46,14 @@ export class Tally {
 }
 
 /** Says how long it took to notice each kind of loss. */
-export function noticeLines(notices: ReadonlyMap<FaultKind, readonly number[]>): string[] {
-	return [...notices]
-		.sort(([a], [b]) => a.localeCompare(b))
-		.map(([kind, times]) => {
-			const sorted = [...times].sort((a, b) => a - b);
-			const median = seconds(sorted[Math.floor((sorted.length - 1) / 2)] ?? 0);
-			return `noticed after ${kind}: median ${median}, longest ${seconds(sorted.at(-1) ?? 0)} of ${sorted.length}`;
-		});
+export function noticeLines(notices: readonly Notice[]): string[] {
+	const kinds = [...new Set(notices.map(({ kind }) => kind))].sort();
+	return kinds.map((kind) => {
+		const times = notices.filter((notice) => notice.kind === kind).map(({ ms }) => ms);
+		times.sort((a, b) => a - b);
+		const median = seconds(times[Math.floor((times.length - 1) / 2)] ?? 0);
+		return `noticed after ${kind}: median ${median}, longest ${seconds(times.at(-1) ?? 0)} of ${times.length}`;
+	});
 }
 
 /** Writes milliseconds as seconds. */
