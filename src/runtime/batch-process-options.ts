@@ -31,7 +31,18 @@ export interface BatchProcessOptions<T, B> {
 	readonly stepTimeout?: number;
 	/** Whether models write ONNX Runtime's profile to the tensorboard path; default false. */
 	readonly profile?: boolean;
+	/**
+	 * What becomes of an error of processBatch, of the data set or of collate; default "fail". "fail": the run fails.
+	 * "skip": the records of the batch are processed one by one, those that fail alone are left out and listed by
+	 * `trial.listErrors()`, and the run goes on.
+	 */
+	readonly onError?: OnError;
+	/** With onError "skip": the most records of the trial that may be left out, on all ranks and in all runs; default any. */
+	readonly maxErrors?: number;
 }
+
+/** What becomes of an error of the user's code. */
+export type OnError = "fail" | "skip";
 
 /** The options with their defaults. */
 export interface BatchProcessSettings<T, B> {
@@ -45,6 +56,9 @@ export interface BatchProcessSettings<T, B> {
 	readonly hparams: JsonObject;
 	readonly stepTimeoutMs: number | undefined;
 	readonly profile: boolean;
+	readonly onError: OnError;
+	/** Undefined for no limit. */
+	readonly maxErrors: number | undefined;
 }
 
 const known = [
@@ -57,30 +71,30 @@ const known = [
 	"hparams",
 	"stepTimeout",
 	"profile",
+	"onError",
+	"maxErrors",
 ];
 
-/** Python names and those of later versions, with what to do instead. */
+/** Python names, with what to do instead. */
 const hints: Readonly<Record<string, string>> = {
 	batch_size: "it is batchSize here",
 	max_batches: "it is maxBatches here",
 	checkpoint_interval: "it is checkpointInterval here",
 	dataloader_kwargs: "it is dataLoader here",
 	distributed_context: "it is distributed here",
-	onError: "this version has no error policy yet",
-	maxErrors: "this version has no error policy yet",
 };
 
 /**
  * Checks the options and fills in the defaults.
  *
- * Throws `invalid_argument` naming the option and its value; `unimplemented` for one that is not built yet.
+ * Throws `invalid_argument` naming the option and its value.
  */
 export function checkOptions<T, B>(options: BatchProcessOptions<T, B>): BatchProcessSettings<T, B> {
 	assertOptions(options, "batchProcess", "batchSize");
 	for (const key of Object.keys(options).filter((name) => !known.includes(name))) {
 		const hint = hints[key];
 		throw new MillraceError(
-			hint?.startsWith("this version") ? "unimplemented" : "invalid_argument",
+			"invalid_argument",
 			`unknown option ${key} of batchProcess${hint === undefined ? `; it has ${known.join(", ")}` : `: ${hint}`}`,
 		);
 	}
@@ -95,6 +109,7 @@ export function checkOptions<T, B>(options: BatchProcessOptions<T, B>): BatchPro
 		hparams: options.hparams ?? {},
 		stepTimeoutMs: stepTimeoutMsOf(options.stepTimeout),
 		profile: options.profile ?? false,
+		...errorPolicyOf(options),
 	};
 }
 
@@ -117,6 +132,22 @@ function stepTimeoutMsOf(seconds: number | undefined): number | undefined {
 		throw new MillraceError("invalid_argument", `stepTimeout is ${shown(seconds)}; ${rule}`);
 	}
 	return seconds * 1000;
+}
+
+function errorPolicyOf({ onError = "fail", maxErrors }: { onError?: OnError; maxErrors?: number }) {
+	if (onError !== "fail" && onError !== "skip") {
+		throw new MillraceError("invalid_argument", `onError is ${shown(onError)}; it must be "fail" or "skip"`);
+	}
+	if (maxErrors !== undefined && !(Number.isSafeInteger(maxErrors) && maxErrors >= 0)) {
+		throw new MillraceError(
+			"invalid_argument",
+			`maxErrors is ${shown(maxErrors)}; it must be a whole number of at least 0, or left out for no limit`,
+		);
+	}
+	if (maxErrors !== undefined && onError === "fail") {
+		throw new MillraceError("invalid_argument", `maxErrors is ${maxErrors}; it needs onError "skip"`);
+	}
+	return { onError, maxErrors };
 }
 
 function maxBatchesOf(value: number | undefined): number {

@@ -1,21 +1,21 @@
 import { messageOf } from "../errors.js";
 import { exitCodes } from "../exit-codes.js";
 import { watchParentPipe } from "../parent-pipe.js";
-import { MetricReporter } from "../sdk/metric-reporter.js";
 import { atStep } from "../steps.js";
 import { assertProcessor } from "./assert-processor.js";
 import { type BatchProcessOptions, type BatchProcessSettings, checkOptions } from "./batch-process-options.js";
 import type { BatchProcessor } from "./batch-processor.js";
+import { BatchRunner } from "./batch-runner.js";
 import { beginWork, type Work } from "./begin-work.js";
-import { Committer } from "./committer.js";
-import { type DataLoaderOptions, loadBatches } from "./data-loader.js";
+import { type DataLoaderOptions, loadBatch, loadBatches } from "./data-loader.js";
 import { type Dataset, toDataset } from "./dataset.js";
 import { type JoinedRun, joinRun } from "./join-run.js";
 import { type DatasetSource, openDataset } from "./open-dataset.js";
-import { Part } from "./part.js";
+import type { Part } from "./part.js";
 import { preemptAtSignal } from "./preempt-at-signal.js";
 import { BatchProcessorContext } from "./processor-context.js";
 import { reduceAll } from "./reduce-all.js";
+import { ReplaceableProcessor } from "./replaceable-processor.js";
 import { finishBarrier, stepBarrier } from "./run-barriers.js";
 import { sweepIfFenced, sweepRun } from "./sweep-run.js";
 
@@ -103,66 +103,49 @@ async function processAll<T, B>(
 	settings: BatchProcessSettings<T, B>,
 ): Promise<BatchProcessOutcome["status"]> {
 	const { trialDirectory, baseStep } = work;
+	const { dataLoader, distributed, onError } = settings;
 	await sweepRun(run, trialDirectory);
-	const reporter = new MetricReporter(run.connection.metrics);
-	const part = new Part({ number: 0, run, reporter, trialDirectory, step: baseStep });
+	const make = (part: Part) => new Processor(contextOf(part, settings));
+	const current = new ReplaceableProcessor({ run, trialDirectory, baseStep, onError, make });
+	const load = (indices: readonly number[]) => loadBatch(dataset, indices, dataLoader.collate);
+	const runner = new BatchRunner({ current, onError, distributed, load });
 	try {
-		const processor = new Processor(contextOf(part, settings));
-		await processor.setup?.();
-		await part.ready();
-
-		const committer = new Committer(part, processor);
-		if (await processSteps(processor, part, committer, dataset, work, settings)) {
+		await current.start();
+		if (await processSteps(runner, run, dataset, work, settings)) {
 			return "preempted";
 		}
 
-		const { results, groups } = await reduceAll(part);
-		await processor.onFinish?.(results);
-		atStep("end.on-finish-done");
-		await part.closeModels();
-		await committer.commitFinish();
+		const { results, groups } = await reduceAll(current.part);
+		await current.finish(results);
 		atStep("end.finish-commit-answered");
 		await finishBarrier(run.rendezvous, groups);
 		await sweepRun(run, trialDirectory);
 		atStep("end.swept");
 		return "completed";
 	} finally {
-		await part.closeModels();
+		await current.close();
 	}
 }
 
 /** Processes this worker's share, and commits it step by step. Returns whether the run was preempted. */
 async function processSteps<T, B>(
-	processor: BatchProcessor<B>,
-	part: Part,
-	committer: Committer,
+	runner: BatchRunner<B>,
+	{ rendezvous }: JoinedRun,
 	dataset: Dataset<T>,
 	{ shard }: Work,
 	{ checkpointInterval, dataLoader }: BatchProcessSettings<T, B>,
 ): Promise<boolean> {
-	const { rendezvous } = part.run;
-	const { signal } = rendezvous;
 	const batches = loadBatches(dataset, shard.batches(), dataLoader);
 	try {
 		for (let step = 1; step <= shard.stepCount; step++) {
-			const { value: loaded } = await batches.next();
-			signal.throwIfAborted();
+			const { value: batch } = await batches.next();
 			// In the last step there may be no batch left for this worker, which commits with the others all the same.
-			if (loaded) {
-				const { batch, indices, range } = loaded;
-				const batchIdx = part.step++;
-				part.reducers.beginBatch(indices[0] ?? 0);
-				rendezvous.beginStep({ step: batchIdx, ...range });
-				try {
-					await processor.processBatch(batch, batchIdx, { indices, signal });
-				} finally {
-					rendezvous.endStep();
-				}
-				committer.add(range);
+			if (batch) {
+				await runner.process(batch);
 			}
 			const isLast = step === shard.stepCount;
 			if (isLast || step % checkpointInterval === 0) {
-				await committer.commit(isLast);
+				await runner.commit(isLast);
 				if (await stepBarrier(rendezvous, isLast)) {
 					return true;
 				}

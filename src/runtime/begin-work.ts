@@ -1,3 +1,4 @@
+import { ErrorPolicy } from "../gen/millrace/v1/progress_pb.js";
 import { openStorage } from "../storage/open-storage.js";
 import type { BatchProcessSettings } from "./batch-process-options.js";
 import type { Dataset } from "./dataset.js";
@@ -24,9 +25,9 @@ export interface Work {
 export async function beginWork<T>(
 	run: JoinedRun,
 	dataset: Dataset<T>,
-	settings: Pick<BatchProcessSettings<T, unknown>, "batchSize" | "checkpointInterval" | "maxBatches" | "distributed">,
+	settings: Omit<BatchProcessSettings<T, unknown>, "dataLoader">,
 ): Promise<Work> {
-	const { batchSize, checkpointInterval, maxBatches } = settings;
+	const { batchSize, checkpointInterval, maxBatches, maxErrors } = settings;
 	const { rank, size } = settings.distributed;
 	if (rank === 0 && maxBatches * batchSize * size >= dataset.length + batchSize * size) {
 		const most = Math.ceil(Math.ceil(dataset.length / batchSize) / size);
@@ -39,7 +40,12 @@ export async function beginWork<T>(
 			dataVersion: dataset.version ?? "",
 			maxBatches: BigInt(maxBatches),
 		},
-		options: { batchSize, checkpointInterval },
+		options: {
+			batchSize,
+			checkpointInterval,
+			onError: settings.onError === "skip" ? ErrorPolicy.SKIP : ErrorPolicy.FAIL,
+			...(maxErrors !== undefined && { maxErrors: BigInt(maxErrors) }),
+		},
 	});
 	const left: RecordSpan[] = begun.left.map(({ first, end }) => ({ first: Number(first), end: Number(end) }));
 	return {

@@ -1,17 +1,15 @@
+import type { RecordFailure } from "../gen/millrace/v1/progress_pb.js";
 import { atStep } from "../steps.js";
-import type { BatchProcessor } from "./batch-processor.js";
 import type { Part } from "./part.js";
 import { mergeRanges, type RecordSpan } from "./sharding.js";
 
 /** Commits what a part has done: all of it, or nothing. */
 export class Committer {
 	readonly #part: Part;
-	readonly #processor: BatchProcessor<never>;
 	#done: RecordSpan[] = [];
 
-	constructor(part: Part, processor: BatchProcessor<never>) {
+	constructor(part: Part) {
 		this.#part = part;
-		this.#processor = processor;
 	}
 
 	/** Adds the records of a batch to what the next commit covers. */
@@ -19,23 +17,22 @@ export class Committer {
 		this.#done.push(range);
 	}
 
-	/**
-	 * Lets the processor write what it holds, and commits all since the last commit. After the last one the
-	 * reducers take no values any more.
-	 */
-	async commit(isLast: boolean): Promise<void> {
-		atStep("commit.begin");
-		await this.#processor.onCheckpointStart?.();
-		atStep("commit.checkpoint-start-done");
-		await this.#send(false, isLast);
+	/** Commits all since the last commit. After the last one the reducers take no values any more. */
+	commit(isLast: boolean): Promise<void> {
+		return this.#send({ isLast });
+	}
+
+	/** Commits dead letters, with all since the last commit. */
+	commitFailures(failures: readonly RecordFailure[]): Promise<void> {
+		return this.#send({ failures });
 	}
 
 	/** Commits what onFinish has reported and written. */
 	commitFinish(): Promise<void> {
-		return this.#send(true, true);
+		return this.#send({ isLast: true, finish: true });
 	}
 
-	async #send(finish: boolean, isLast: boolean): Promise<void> {
+	async #send({ isLast = false, finish = false, failures = [] as readonly RecordFailure[] }): Promise<void> {
 		const part = this.#part;
 		// What is reported from here on belongs to the commit after this one.
 		const commitNumber = part.nextCommit++;
@@ -57,8 +54,10 @@ export class Committer {
 			outputs,
 			partials,
 			finish,
+			failures: [...failures],
 		});
 		atStep("commit.answered");
 		this.#done = [];
+		part.committedStep = part.step;
 	}
 }

@@ -10,10 +10,10 @@ export interface DataLoaderOptions<T = unknown, B = T[]> {
 	prefetch?: number | undefined;
 }
 
-/** A batch that has been loaded. */
-export interface LoadedBatch<B> extends ShardBatch {
-	/** What `collate` made of the records. */
-	readonly batch: B;
+/** A batch that is being loaded. */
+export interface LoadingBatch<B> extends ShardBatch {
+	/** What `collate` makes of the records. Rejects with the error of the data set or of `collate`. */
+	readonly loaded: Promise<B>;
 }
 
 const DEFAULT_PREFETCH = 2;
@@ -64,40 +64,40 @@ export function checkDataLoaderOptions(options: object | undefined): void {
 /**
  * Loads batches, in order, up to `prefetch` of them ahead of the one that the consumer has.
  *
- * An error of the data set or of collate is thrown where its batch is asked for, not before.
+ * An error of the data set or of collate rejects its own batch, and no other one.
  * Who stops early starts no further loading and leaves no rejection behind.
  */
 export async function* loadBatches<T, B = T[]>(
 	dataset: Dataset<T>,
 	batches: Iterable<ShardBatch>,
 	options: DataLoaderOptions<T, B> = {},
-): AsyncGenerator<LoadedBatch<B>, void, undefined> {
+): AsyncGenerator<LoadingBatch<B>, void, undefined> {
 	const prefetch = options.prefetch ?? DEFAULT_PREFETCH;
 	const upcoming = batches[Symbol.iterator]();
-	const loading: Promise<LoadedBatch<B>>[] = [];
+	const loading: LoadingBatch<B>[] = [];
 	let isStopped = false;
 
 	function startNext(isAhead: boolean): boolean {
 		const next = upcoming.next();
 		if (next.done === true) return false;
-		const load = async (): Promise<LoadedBatch<B>> => {
+		const load = async (): Promise<B> => {
 			// Loading may be synchronous: the consumer shall get its batch and start the model first.
 			if (isAhead) await new Promise((resolve) => setImmediate(resolve));
 			if (isStopped) throw new MillraceError("cancelled", "loading was stopped");
-			return loadBatch(dataset, next.value, options.collate);
+			return loadBatch(dataset, next.value.indices, options.collate);
 		};
 		const loaded = load();
 		loaded.catch(() => {});
-		loading.push(loaded);
+		loading.push({ ...next.value, loaded });
 		return true;
 	}
 
 	try {
 		for (;;) {
 			if (loading.length === 0 && !startNext(false)) return;
-			const current = loading.shift() as Promise<LoadedBatch<B>>;
+			const current = loading.shift() as LoadingBatch<B>;
 			while (loading.length < prefetch && startNext(true)) {}
-			yield await current;
+			yield current;
 		}
 	} finally {
 		isStopped = true;
@@ -105,12 +105,12 @@ export async function* loadBatches<T, B = T[]>(
 	}
 }
 
-async function loadBatch<T, B>(
+/** Loads the records of `indices` as one batch. Throws what the data set or collate throws. */
+export async function loadBatch<T, B>(
 	dataset: Dataset<T>,
-	shardBatch: ShardBatch,
+	indices: readonly number[],
 	collate: DataLoaderOptions<T, B>["collate"],
-): Promise<LoadedBatch<B>> {
-	const items = await loadRecords(dataset, shardBatch.indices);
-	const batch = collate === undefined ? ([...items] as B) : await collate(items, shardBatch.indices);
-	return { ...shardBatch, batch };
+): Promise<B> {
+	const items = await loadRecords(dataset, indices);
+	return collate === undefined ? ([...items] as B) : await collate(items, indices);
 }

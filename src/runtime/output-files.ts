@@ -6,6 +6,7 @@ import { create } from "@bufbuild/protobuf";
 import { MillraceError } from "../errors.js";
 import { type StoredFile, StoredFileSchema } from "../gen/millrace/v1/storage_pb.js";
 import { outputError } from "./output-error.js";
+import { sweepPart } from "./output-sweep.js";
 
 /** Whose output files these are. */
 export interface OutputFilesOptions {
@@ -95,6 +96,15 @@ export class OutputFiles {
 		}
 		await this.#syncDirectories(newIn);
 		return stored;
+	}
+
+	/**
+	 * Deletes what no call of collect has returned, for a part that is given up. Everything returned must be
+	 * committed by then.
+	 */
+	async removeUncommitted(): Promise<void> {
+		const committed = [...this.#collected.keys()].map((file) => `${this.name}/${file}`);
+		await sweepPart(path.dirname(this.#directory), this.name, new Set(committed));
 	}
 
 	/** Undefined if nothing can have changed since `before`. */

@@ -19,6 +19,25 @@ export async function sweepOutputs(
 ): Promise<string[]> {
 	const kept = new Set(manifestPaths);
 	const deleted: string[] = [];
+	for (const entry of await list(directory)) {
+		const run = OF_RUN.exec(entry.name)?.[1];
+		if (entry.isDirectory() && run !== undefined && Number(run) < currentRun) {
+			deleted.push(...(await sweepPart(directory, entry.name, kept)));
+		}
+	}
+	return deleted;
+}
+
+/**
+ * Deletes the files of one part that `kept` does not name, and the directories that are empty then.
+ *
+ * @param directory The trial's directory.
+ * @param part The part's directory below it, which need not exist.
+ * @param kept Paths below `directory`, with "/" between their parts.
+ * @returns The paths of the deleted files, below `directory`.
+ */
+export async function sweepPart(directory: string, part: string, kept: ReadonlySet<string>): Promise<string[]> {
+	const deleted: string[] = [];
 
 	async function sweep(below: string): Promise<void> {
 		for (const entry of await list(path.join(directory, below))) {
@@ -33,10 +52,7 @@ export async function sweepOutputs(
 		await ignoring("ENOENT", ignoring("ENOTEMPTY", rmdir(path.join(directory, below))));
 	}
 
-	for (const entry of await list(directory)) {
-		const run = OF_RUN.exec(entry.name)?.[1];
-		if (entry.isDirectory() && run !== undefined && Number(run) < currentRun) await sweep(entry.name);
-	}
+	await sweep(part);
 	return deleted;
 }
 

@@ -17,8 +17,10 @@ export class Part {
 	readonly pending = new PendingWork();
 	/** How many steps this worker has completed or is in, those of earlier runs included. */
 	step: number;
+	/** How many steps this worker had completed at its last commit. */
+	committedStep: number;
 	/** The number of the worker's next commit, which will confirm what is reported now. */
-	nextCommit = 1;
+	nextCommit: number;
 	readonly #reporter: MetricReporter;
 	readonly #models: InferenceModel[] = [];
 
@@ -28,10 +30,13 @@ export class Part {
 		reporter: MetricReporter;
 		trialDirectory: string;
 		step: number;
+		nextCommit: number;
 	}) {
 		this.number = options.number;
 		this.run = options.run;
 		this.step = options.step;
+		this.committedStep = options.step;
+		this.nextCommit = options.nextCommit;
 		this.#reporter = options.reporter;
 		const { trialRunId, rank, memberUuid } = options.run.member;
 		const { trialDirectory } = options;

@@ -5,14 +5,16 @@ import { checkOptions } from "../../src/runtime/batch-process-options.js";
 
 describe("checkOptions", () => {
 	it("fills in the defaults", () => {
-		const { batchSize, maxBatches, checkpointInterval, profile, distributed } = checkOptions({});
+		const { batchSize, maxBatches, checkpointInterval, profile, onError, maxErrors, distributed } = checkOptions({});
 		assert.deepEqual(
-			{ batchSize, maxBatches, checkpointInterval, profile },
+			{ batchSize, maxBatches, checkpointInterval, profile, onError, maxErrors },
 			{
 				batchSize: 1,
 				maxBatches: 0,
 				checkpointInterval: 5,
 				profile: false,
+				onError: "fail",
+				maxErrors: undefined,
 			},
 		);
 		assert.equal(distributed.size, 1);
@@ -28,6 +30,10 @@ describe("checkOptions", () => {
 		["maxBatches of half a batch", { maxBatches: 2.5 }, /maxBatches is 2\.5/],
 		["shuffle", { dataLoader: { shuffle: true } }, /dataLoader\.shuffle.*every record is processed/],
 		["batchSize in the data loader", { dataLoader: { batchSize: 3 } }, /dataLoader\.batchSize.*batchProcess/],
+		["an error policy that there is not", { onError: "ignore" }, /onError is "ignore"; it must be "fail" or "skip"/],
+		["a negative maxErrors", { onError: "skip", maxErrors: -1 }, /maxErrors is -1/],
+		["maxErrors of half a record", { onError: "skip", maxErrors: 0.5 }, /maxErrors is 0\.5/],
+		["maxErrors without skip", { maxErrors: 3 }, /maxErrors is 3; it needs onError "skip"/],
 		["a Python name", { batch_size: 3 }, /batch_size.*batchSize/],
 		["an unknown option", { batchsize: 3 }, /batchsize/],
 	];
@@ -39,13 +45,6 @@ describe("checkOptions", () => {
 			);
 		});
 	}
-
-	it("says which option is not built yet", () => {
-		assert.throws(
-			() => checkOptions({ onError: "skip" } as object),
-			(error) => isMillraceError(error, "unimplemented"),
-		);
-	});
 
 	it("warns of maxBatches that is not positive, and ignores it", () => {
 		const warn = mock.method(console, "warn", () => {});

@@ -32,9 +32,7 @@ export interface Worker {
 	line(fits: (line: WorkerLine) => boolean): Promise<WorkerLine>;
 }
 
-const recordingWorker = fileURLToPath(new URL("workers/recording-worker.ts", import.meta.url));
-
-/** Starts the recording worker once for each rank, as torchrun would on one node. */
+/** Starts a worker once for each rank, as torchrun would on one node. */
 export function startWorkers(setup: {
 	/** The address of the server, for all workers or for each rank. */
 	readonly server: string | ((rank: number) => string);
@@ -42,11 +40,13 @@ export function startWorkers(setup: {
 	readonly trialId?: number;
 	/** Flags of Node. */
 	readonly nodeFlags?: string;
+	/** The worker in `workers/`; default the recording worker. */
+	readonly worker?: string;
 	/** The WORKER_OPTIONS of all workers, or of each rank. */
 	readonly options: object | ((rank: number) => object);
 }): Worker[] {
 	return Array.from({ length: setup.world }, (_, rank) =>
-		startWorker({
+		startWorker(setup.worker ?? "recording-worker.ts", {
 			...process.env,
 			MILLRACE_SERVER: typeof setup.server === "function" ? setup.server(rank) : setup.server,
 			...(setup.trialId === undefined ? {} : { MILLRACE_TRIAL_ID: String(setup.trialId) }),
@@ -60,9 +60,10 @@ export function startWorkers(setup: {
 	);
 }
 
-function startWorker(env: NodeJS.ProcessEnv): Worker {
+function startWorker(worker: string, env: NodeJS.ProcessEnv): Worker {
 	const [node, ...args] = nodeWithTsx;
-	const child = spawn(node, [...args, recordingWorker], { env, stdio: ["ignore", "pipe", "pipe"] });
+	const script = fileURLToPath(new URL(`workers/${worker}`, import.meta.url));
+	const child = spawn(node, [...args, script], { env, stdio: ["ignore", "pipe", "pipe"] });
 	const lines: WorkerLine[] = [];
 	const listeners = new Set<(line: WorkerLine) => void>();
 	createInterface(child.stdout).on("line", (text) => {

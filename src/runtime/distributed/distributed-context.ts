@@ -23,6 +23,8 @@ export class DistributedContext implements WorkerPlace {
 	readonly crossRank: number;
 	readonly crossSize: number;
 	#member: RendezvousMember | undefined;
+	#sharedCalls = 0;
+	#isApart = false;
 
 	constructor(place: WorkerPlace) {
 		this.rank = place.rank;
@@ -107,6 +109,21 @@ export class DistributedContext implements WorkerPlace {
 		this.#member = member;
 	}
 
+	/** @internal How many operations were called that take other workers, those included that `apart` refused. */
+	get sharedCalls(): number {
+		return this.#sharedCalls;
+	}
+
+	/** @internal Refuses operations that take other workers, with `failed_precondition`, until `work` has ended. */
+	async apart<R>(work: () => Promise<R>): Promise<R> {
+		this.#isApart = true;
+		try {
+			return await work();
+		} finally {
+			this.#isApart = false;
+		}
+	}
+
 	async #gather<T extends JsonValue>(scope: CollectiveScope, value: T): Promise<T[] | null> {
 		const values = await this.#collect(scope, CollectiveOperation.GATHER, value);
 		const isChief = (scope === CollectiveScope.NODE ? this.localRank : this.rank) === 0;
@@ -123,6 +140,13 @@ export class DistributedContext implements WorkerPlace {
 		const size = scope === CollectiveScope.NODE ? this.localSize : this.size;
 		if (size === 1) {
 			return [decode<T>(payload)];
+		}
+		this.#sharedCalls++;
+		if (this.#isApart) {
+			throw new MillraceError(
+				"failed_precondition",
+				"a collective operation was called while this worker processes a batch again, in which the others take no part",
+			);
 		}
 		if (this.#member === undefined) {
 			throw new MillraceError(
