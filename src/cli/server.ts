@@ -7,7 +7,7 @@ import { untilUnused } from "./unused-server.js";
 
 interface ServerFlags {
 	host: string;
-	port: number;
+	port?: number;
 	data?: string;
 	insecure?: boolean;
 	lease?: number;
@@ -24,7 +24,7 @@ export function addServerCommand(program: Command): void {
 		.summary("serve a data directory")
 		.description("Serve a data directory until SIGTERM or SIGINT.")
 		.option("--host <host>", "the address to listen on", "127.0.0.1")
-		.option("--port <port>", "the port to listen on; 0 takes a free one", port, 8090)
+		.option("--port <port>", "the port to listen on; 0 takes a free one (default: 8090)", port)
 		.option("--data <directory>", "the data directory (default: MILLRACE_DATA, else .millrace)")
 		.option("--insecure", "listen on a host that is not loopback, though everyone who reaches it may do everything")
 		.addOption(
@@ -48,7 +48,7 @@ async function serve(flags: ServerFlags): Promise<void> {
 	};
 	const server = await startServer({
 		host: flags.host,
-		port: isEmbedded ? 0 : flags.port,
+		port: flags.port ?? (isEmbedded ? 0 : undefined),
 		dataDirectory: flags.data,
 		insecure: flags.insecure ?? false,
 		leaseMs: flags.lease,

@@ -1,8 +1,9 @@
 import { type ChildProcess, spawn } from "node:child_process";
-import { readdirSync, readFileSync } from "node:fs";
+import { readdirSync } from "node:fs";
 import type { Readable, Writable } from "node:stream";
 import { setTimeout as delay } from "node:timers/promises";
 import { MillraceError } from "../errors.js";
+import { livingGroupOf } from "./process-state.js";
 
 /** How a process ended: exactly one of the two is set. */
 export interface ProcessEnd {
@@ -129,18 +130,8 @@ function hasLivingMember(group: number): boolean {
 		return (error as NodeJS.ErrnoException).code === "EPERM";
 	}
 	// The dead whom nobody has asked after, as in a container without an init, answer signals too.
-	return process.platform !== "linux" || readdirSync("/proc").some((entry) => isLivingMember(entry, group));
-}
-
-function isLivingMember(processId: string, group: number): boolean {
-	if (!/^\d+$/.test(processId)) {
-		return false;
-	}
-	try {
-		const stat = readFileSync(`/proc/${processId}/stat`, "latin1");
-		const [state, , processGroup] = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
-		return processGroup === String(group) && state !== "Z" && state !== "X";
-	} catch {
-		return false;
-	}
+	return (
+		process.platform !== "linux" ||
+		readdirSync("/proc").some((entry) => /^\d+$/.test(entry) && livingGroupOf(Number(entry)) === group)
+	);
 }

@@ -4,6 +4,7 @@ import { exitCodes, signalExitCode } from "../exit-codes.js";
 import { type Trial, TrialRunDecision, TrialState } from "../gen/millrace/v1/trial_pb.js";
 import type { EndTrialRunResponse } from "../gen/millrace/v1/trial_service_pb.js";
 import type { Connection } from "../sdk/connection.js";
+import { EmbeddedServerKeeper } from "./embedded-server-keeper.js";
 import { type Entrypoint, startEntrypoint } from "./entrypoint.js";
 import { given } from "./given.js";
 import { judgeRun } from "./judge-run.js";
@@ -65,8 +66,8 @@ class TrialOwner {
 	/** Aborted when no other run is to be started. */
 	readonly #stopped = new AbortController();
 	#interruptedBy: NodeJS.Signals | undefined;
-	/** Why the trial is not ours any more. */
-	#lost: string | undefined;
+	/** Why we end without a verdict, though nobody interrupted us. */
+	#lost: { readonly why: string; readonly isTaken: boolean } | undefined;
 	#runs: OwnedRuns | undefined;
 	#group: ProcessGroup | undefined;
 	#killTimer: NodeJS.Timeout | undefined;
@@ -79,15 +80,23 @@ class TrialOwner {
 	async run(): Promise<number> {
 		const killOnExit = () => this.#group?.signal("SIGKILL");
 		process.once("exit", killOnExit);
+		const { connection, dataDirectory } = this.#options;
+		const keeper = new EmbeddedServerKeeper({
+			directory: dataDirectory,
+			address: connection.address,
+			say: (line) => this.#say(line),
+			onMoved: (why) => this.#lose(why, false),
+		});
 		try {
 			const trial = await this.#openTrial();
 			if (trial.state === TrialState.COMPLETED) {
 				this.#say(`${nameOf(trial)} was completed before: ${count(Number(trial.recordsDone))} records`);
 				return exitCodes.done;
 			}
-			this.#runs = new OwnedRuns(this.#options.connection, trial.id);
+			this.#runs = new OwnedRuns(connection, trial.id);
 			return await this.#runUntilDecided(this.#runs);
 		} finally {
+			keeper.close();
 			clearTimeout(this.#killTimer);
 			this.#group?.signal("SIGKILL");
 			process.off("exit", killOnExit);
@@ -159,7 +168,7 @@ class TrialOwner {
 		const { address } = this.#options.connection;
 		const group = await startEntrypoint(given(runs.current), address, this.#options, this.#status);
 		this.#group = group;
-		const lease = runs.keep((why) => this.#lose(why));
+		const lease = runs.keep((why) => this.#lose(why, true));
 		try {
 			if (this.#stopped.signal.aborted) {
 				group.signal("SIGTERM");
@@ -206,7 +215,7 @@ class TrialOwner {
 		}
 		const trial = given(answer.trial);
 		if (!runs.isLast(trial) && answer.decision !== TrialRunDecision.DONE) {
-			this.#lose(await runs.whoseNow(trial));
+			this.#lose(await runs.whoseNow(trial), true);
 			return this.#giveUp();
 		}
 		const seconds = (Date.now() - this.#startMs) / 1_000;
@@ -253,9 +262,9 @@ class TrialOwner {
 		}
 	}
 
-	/** Ends what we started: the trial is not ours any more. */
-	#lose(why: string): void {
-		this.#lost ??= why;
+	/** Ends what we started. `isTaken` says that another process has the trial now. */
+	#lose(why: string, isTaken: boolean): void {
+		this.#lost ??= { why, isTaken };
 		this.#stopped.abort();
 		this.#group?.signal("SIGKILL");
 	}
@@ -263,11 +272,13 @@ class TrialOwner {
 	/** Says why we stop without a verdict, and returns the exit code. */
 	#giveUp(): number {
 		if (this.#lost !== undefined) {
-			this.#say(`ending, since the trial is not ours any more: ${this.#lost}`);
-			return exitCodes.failed;
+			this.#say(`ending: ${this.#lost.isTaken ? "the trial is not ours any more: " : ""}${this.#lost.why}`);
 		}
-		this.#sayHowToGoOn();
-		return signalExitCode(this.#interruptedBy ?? "SIGTERM");
+		// Whoever has taken the trial goes on with it.
+		if (!this.#lost?.isTaken) {
+			this.#sayHowToGoOn();
+		}
+		return this.#lost !== undefined ? exitCodes.failed : signalExitCode(this.#interruptedBy ?? "SIGTERM");
 	}
 
 	#sayHowToGoOn(): void {

@@ -27,12 +27,14 @@ const startMs = 60_000;
  * serves. The server outlives this process, and ends by itself when nobody is connected. What it logs is
  * added to `server.log` in the data directory.
  *
+ * @param port The port to listen on. Default: a free one.
+ *
  * Throws `failed_precondition` if the directory cannot be made, or the command is not beside this module.
  */
-export async function startEmbeddedServer(directory: string): Promise<EmbeddedStart> {
+export async function startEmbeddedServer(directory: string, port = 0): Promise<EmbeddedStart> {
 	const log = openLog(directory);
 	try {
-		const command = [...serverCommand(), "server", "--embedded", "--data", directory];
+		const command = [...serverCommand(), "server", "--embedded", "--port", `${port}`, "--data", directory];
 		const child = spawn(process.execPath, command, {
 			detached: true,
 			env: { ...process.env, MILLRACE_PARENT_PIPE: "" },

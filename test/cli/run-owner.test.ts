@@ -73,7 +73,7 @@ describe("the owner of a trial", { timeout: 240_000 }, () => {
 		first.signal("SIGCONT");
 		const end = await first.ended;
 		assert.equal(end.code, 1, end.stderr);
-		assert.match(end.stderr, /millrace: ending, since the trial is not ours any more: .*run 2.*\n$/);
+		assert.match(end.stderr, /millrace: ending: the trial is not ours any more: .*run 2.*\n$/);
 		assert.ok(end.stderr.includes(`(pid ${second.pid})`), end.stderr);
 		goOn();
 		const { code, stderr } = await second.ended;
