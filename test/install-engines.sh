@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
 # Installs, from Debian's packages, the programs that some tests start workers with: torchrun, mpirun, Slurm, and
-# ip for hosts made of network namespaces. What cannot be installed is named, and its tests are skipped; this
-# script never fails.
+# ip for hosts made of network namespaces; and, from PyPI, what checks Kubernetes manifests. What cannot be installed
+# is named, and its tests are skipped; this script never fails.
 set -uo pipefail
+cd "$(dirname "$0")/.."
 
 missing() {
 	/usr/bin/python3 -c "import torch.distributed.run" 2>/dev/null || echo python3-torch
@@ -28,5 +29,15 @@ if [ -n "$wanted" ] && [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
 fi
 if [ -n "$wanted" ]; then
 	echo "Not installed, so that some tests are skipped: $(echo $wanted)"
+fi
+
+# In an environment of its own, with the schemas of one version of Kubernetes.
+validator=node_modules/.cache/kubernetes-validate
+if ! [ -x $validator/bin/kubernetes-validate ]; then
+	rm -rf $validator
+	if ! { timeout 60 python3 -m venv $validator && timeout 180 $validator/bin/pip install -q kubernetes-validate==1.37.0; } >/dev/null 2>&1; then
+		rm -rf $validator
+		echo "Not installed, so that a test is skipped: kubernetes-validate, from PyPI"
+	fi
 fi
 exit 0
