@@ -20,7 +20,7 @@ import { TrialRunState } from "../gen/millrace/v1/trial_pb.js";
 import type { Channel } from "../rpc/channel.js";
 import { createRpcClient, type DuplexCall } from "../rpc/client.js";
 import { backoffMs, sleep } from "../rpc/retry.js";
-import { fromStatus } from "../rpc/status.js";
+import { fromStatus, isAnswer } from "../rpc/status.js";
 import { createAwakeClock } from "./awake-clock.js";
 import type { Given, JoinInit, RendezvousMember, StepBegin, Taken } from "./client.js";
 
@@ -133,6 +133,7 @@ export class StreamMember implements RendezvousMember {
 
 	async #attend(): Promise<void> {
 		let away = Date.now();
+		let refusal: string | undefined;
 		for (let attempt = 1; !this.#closed; attempt++) {
 			try {
 				const call = createRpcClient(RendezvousService, this.#channel).attend();
@@ -152,6 +153,9 @@ export class StreamMember implements RendezvousMember {
 				if (failure.code !== "unavailable" && !this.#isCallDead) {
 					this.#lose(failure);
 				}
+				// A server that cannot take it now, as on a full disk, has been reached, and says why.
+				refusal = isAnswer(failure) ? failure.message : undefined;
+				this.#channel.reached ||= refusal !== undefined;
 			}
 			if (this.#closed || this.#lost.signal.aborted) {
 				this.#givenUp.abort();
@@ -163,7 +167,10 @@ export class StreamMember implements RendezvousMember {
 			const limit = this.#channel.reached ? this.#channel.retryMs : this.#channel.connectMs;
 			if (Date.now() - away > limit) {
 				const seconds = Math.round((Date.now() - away) / 1000);
-				this.#lose(new MillraceError("unavailable", `no answer from ${this.#channel.address} for ${seconds} s`));
+				const what = refusal === undefined ? "no answer" : "no place in the run";
+				const why = refusal === undefined ? "" : `: ${refusal}`;
+				const { address } = this.#channel;
+				this.#lose(new MillraceError("unavailable", `${what} from ${address} for ${seconds} s${why}`));
 				return;
 			}
 			// It has a second to come back, and has to use it.

@@ -38,14 +38,20 @@ export function outputError(thrown: unknown, directory: string): unknown {
 	return error;
 }
 
+/** Unlike what may be forbidden for a single file. */
+const environmental = new Set(["ENOSPC", "EDQUOT", "EROFS"]);
+
 const made = new WeakSet<object>();
 
-/** Tells whether an error, or a cause of it, is one that `outputError` made. */
+/**
+ * Tells whether an error, or a cause of it, is one that `outputError` made, or says itself that a disk is full or
+ * read-only: no record is at fault.
+ */
 export function isOutputError(thrown: unknown): boolean {
 	let error = thrown;
 	// Causes may go round in a circle.
 	for (let depth = 0; depth < 10 && error instanceof Error; depth++) {
-		if (made.has(error)) {
+		if (made.has(error) || ("code" in error && environmental.has(String(error.code)))) {
 			return true;
 		}
 		error = error.cause;

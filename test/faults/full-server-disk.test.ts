@@ -8,6 +8,7 @@ import { TrialState } from "../../src/gen/millrace/v1/trial_pb.js";
 import { TrialService } from "../../src/gen/millrace/v1/trial_service_pb.js";
 import { openConnection } from "../../src/sdk/connection.js";
 import { startServer } from "../../src/server/index.js";
+import { memberAs } from "../rendezvous/attend-ranks.js";
 import { startTrial } from "../server/start-trial.js";
 import { errorWith } from "../support/error-with.js";
 import { noSmallDisk, smallDisk } from "../support/small-disk.js";
@@ -90,6 +91,31 @@ describe("a server whose disk is full", { skip: noSmallDisk, timeout: 120_000 },
 		const { trial } = await server.client(TrialService).getTrial({ trialId });
 		assert.deepEqual([trial?.restarts, trial?.trialRunId], [0, 1]);
 		await checkCompleted(server.address, trialId, 80);
+	});
+
+	it("lets workers wait for their places", async () => {
+		const disk = smallDisk(2 * megabyte);
+		const server = await startTestServer({ dataDirectory: disk.directory });
+		const trialId = await startTrial(server, { storage: tempDir() });
+		disk.fill();
+		const workers = startWorkers({ server: server.address, world: 2, trialId, options: { records: 20, batchSize: 5 } });
+		await waitUntil("the first join to be refused", () => server.logged.length > 0);
+		disk.free();
+		for (const { code, stderr } of await Promise.all(workers.map((worker) => worker.ended))) {
+			assert.equal(code, 0, stderr);
+		}
+		await checkCompleted(server.address, trialId, 20);
+	});
+
+	it("says why there is no place when that lasts", async () => {
+		const disk = smallDisk(2 * megabyte);
+		const server = await startTestServer({ dataDirectory: disk.directory });
+		const trialId = await startTrial(server);
+		disk.fill();
+		await assert.rejects(
+			memberAs(server.address, { trialId }, { connectMs: 500, retryMs: 1_000 }),
+			errorWith("unavailable", /^no place in the run from \S+ for 1 s: the disk of the data directory \S+ is full/),
+		);
 	});
 
 	it("stops as usual, and the next one has all that was acknowledged", async () => {

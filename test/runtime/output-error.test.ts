@@ -17,6 +17,7 @@ describe("outputError", () => {
 		errorWith("resource_exhausted", /is full.*: a file below \S+r1-w0-p0-m: ENOSPC: refused; free space on it/)(full);
 		const closed = outputError(refused("EROFS", join(part, "a.txt")), part) as Error;
 		errorWith("permission_denied", /cannot be written: \S+a\.txt: EROFS: refused; make it writable/)(closed);
+		assert.ok(isOutputError(refused("ENOSPC")));
 		assert.ok(isOutputError(full) && isOutputError(new Error("wrapped", { cause: closed })));
 	});
 
