@@ -102,7 +102,13 @@ function exists(mention: string): boolean {
 	return existsSync(join(root, path)) || paths.some((other) => other.endsWith(`/${path}`));
 }
 
-for (const document of ["README.md", "CONTRIBUTING.md", "docs/ARCHITECTURE.md", "docs/FAULTS.md"]) {
+for (const document of [
+	"README.md",
+	"CONTRIBUTING.md",
+	"docs/ARCHITECTURE.md",
+	"docs/FAULTS.md",
+	"docs/launchers.md",
+]) {
 	const text = readFileSync(join(root, document), "utf8");
 
 	describe(document, () => {

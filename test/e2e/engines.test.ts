@@ -95,6 +95,11 @@ async function createTrial(): Promise<number> {
 await succeed(["npx", "tsx", "register.ts"]);
 
 for (const [name, { words, skip, prepare }] of Object.entries<Engine>(engines)) {
+	it(`is told of, with the words for ${name}, in docs/launchers.md`, () => {
+		const documentation = readFileSync(new URL("../../docs/launchers.md", import.meta.url), "utf8");
+		assert.ok(documentation.includes(`entrypoint: ${[...words, ...worker].join(" ")}\n`));
+	});
+
 	describe(`the worker of examples/mnist under ${name}`, { skip, timeout: 300_000 }, async () => {
 		const { env } = skip === false && prepare !== undefined ? await prepare() : { env: {} };
 
