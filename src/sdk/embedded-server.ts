@@ -1,5 +1,5 @@
 import { type ChildProcess, spawn } from "node:child_process";
-import { closeSync, existsSync, mkdirSync, openSync, readFileSync, statSync } from "node:fs";
+import { closeSync, existsSync, mkdirSync, openSync, readFileSync, statfsSync, statSync } from "node:fs";
 import type { Socket } from "node:net";
 import { dirname, join } from "node:path";
 import { createInterface } from "node:readline";
@@ -41,7 +41,7 @@ export async function startEmbeddedServer(directory: string, port = 0): Promise<
 			stdio: ["ignore", "pipe", log.file],
 		});
 		try {
-			return await startOf(child, () => log.written());
+			return await startOf(child, () => log.written() || withoutWords(directory));
 		} finally {
 			// Neither the process nor its pipe may keep a script alive that is done.
 			child.unref();
@@ -81,6 +81,13 @@ function startOf(child: ChildProcess, written: () => string): Promise<EmbeddedSt
 		child.once("error", (error) => fail(messageOf(error)));
 		child.once("close", (code, signal) => fail(`it ended with ${signal ?? `exit code ${code}`} before it served`));
 	});
+}
+
+/** Why a server may have ended without a word; "" where nothing explains it. */
+function withoutWords(directory: string): string {
+	return statfsSync(directory).bavail > 0
+		? ""
+		: `the disk of the data directory ${directory} is full; free space on it`;
 }
 
 /** Opens the log for appending. `written` gives what was added to it since. */

@@ -6,6 +6,7 @@ import { describe, it } from "node:test";
 import { ExperimentService } from "../../src/gen/millrace/v1/experiment_service_pb.js";
 import { TrialState } from "../../src/gen/millrace/v1/trial_pb.js";
 import { TrialService } from "../../src/gen/millrace/v1/trial_service_pb.js";
+import { connect } from "../../src/sdk/connect.js";
 import { openConnection } from "../../src/sdk/connection.js";
 import { startServer } from "../../src/server/index.js";
 import { memberAs } from "../rendezvous/attend-ranks.js";
@@ -139,6 +140,11 @@ describe("a server whose disk is full", { skip: noSmallDisk, timeout: 120_000 },
 		await assert.rejects(
 			startServer({ dataDirectory: join(disk.directory, "data"), port: 0 }),
 			errorWith("unavailable", /^the disk of the data directory \S+ is full/),
+		);
+		// An embedded one cannot even write why to its log.
+		await assert.rejects(
+			connect({ dataDirectory: disk.directory }),
+			errorWith("failed_precondition", /did not start: the disk of the data directory \S+ is full; free space on it$/),
 		);
 	});
 });
