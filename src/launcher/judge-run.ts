@@ -40,7 +40,7 @@ export function judgeRun(
 		case TrialRunDecision.DONE:
 			return {
 				exitCode: exitCodes.done,
-				line: `${name} completed: ${done} records in ${seconds.toFixed(1)} s`,
+				line: `${name} completed: ${done} records in ${seconds.toFixed(1)} s${failedPart(trial)}`,
 				canGoOn: false,
 			};
 		case TrialRunDecision.PREEMPTED:
@@ -85,6 +85,12 @@ export function judgeRun(
 		// Where nothing was done and no worker joined, the entrypoint must be mended, and nothing is lost.
 		canGoOn: run.joinedCount > 0 || trial.recordsDone > 0n,
 	};
+}
+
+/** Says how many records were left out, and how to see them. */
+function failedPart({ id, recordsFailed }: Trial): string {
+	const failed = count(Number(recordsFailed));
+	return recordsFailed === 0n ? "" : `; ${failed} failed and were skipped: see millrace trial errors ${id}`;
 }
 
 function whyNoRestart(trial: Trial, run: TrialRun): string {

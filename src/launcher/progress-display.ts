@@ -104,12 +104,14 @@ export class ProgressDisplay {
 				{ trialId: this.#trialId },
 				{ retryMs: 0, signal: AbortSignal.any([this.#stopped.signal, AbortSignal.timeout(2_000)]) },
 			);
+			// A record that failed and was skipped is behind us too.
+			const recordsDone = Number((trial?.recordsDone ?? 0n) + (trial?.recordsFailed ?? 0n));
 			this.#meter.add({
 				timeMs: Date.now(),
-				recordsDone: Number(trial?.recordsDone ?? 0),
+				recordsDone,
 				recordsTotal: Number(trial?.recordsTotal ?? 0),
 			});
-			this.#noteAnswer(Number(trial?.recordsDone ?? 0));
+			this.#noteAnswer(recordsDone);
 		} catch {
 			this.#noteSilence();
 			return;

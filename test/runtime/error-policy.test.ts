@@ -106,21 +106,36 @@ function assertBatchIndices(ends: readonly WorkerEnd[], batchSize: number) {
 	}
 }
 
-describe('batchProcess with onError "skip"', { timeout: 400_000 }, () => {
-	// Rows: what fails, how, the records that are left out.
-	const table: [string, BadRecords, number[]][] = [
-		["processBatch, at the first, the last, several of a batch", { process: [0, 5, 6, 7, 29] }, [0, 5, 6, 7, 29]],
-		["get, collate and processBatch", { process: [14], get: [3, 17], collate: [8, 29] }, [3, 8, 14, 17, 29]],
-		["processBatch once", { flaky: { 9: [1] } }, []],
-		["processBatch when it is tried again, before another", { flaky: { 4: [2] }, process: [11, 18] }, [11, 18]],
+const alone = { world: 1, batchSize: 1 };
+const aloneIn4 = { world: 1, batchSize: 4 };
+const three = { world: 3, batchSize: 1 };
+const threeIn4 = { world: 3, batchSize: 4 };
+
+describe('batchProcess with onError "skip"', { timeout: 600_000 }, () => {
+	// Rows: what fails, how, the records that are left out, by how many workers in which batches.
+	const table: [string, BadRecords, number[], { world: number; batchSize: number }[]][] = [
+		[
+			"processBatch, at the first, the last, several of a batch",
+			{ process: [0, 5, 6, 7, 29] },
+			[0, 5, 6, 7, 29],
+			[alone, aloneIn4, three, threeIn4],
+		],
+		[
+			"get, collate and processBatch",
+			{ process: [14], get: [3, 17], collate: [8, 29] },
+			[3, 8, 14, 17, 29],
+			[alone, threeIn4],
+		],
+		["processBatch once", { flaky: { 9: [1] } }, [], [alone, aloneIn4]],
+		[
+			"processBatch when it is tried again, before another",
+			{ flaky: { 4: [2] }, process: [11, 18] },
+			[11, 18],
+			[aloneIn4, threeIn4],
+		],
 	];
-	for (const [what, bad, failed] of table) {
-		for (const [world, batchSize] of [
-			[1, 4],
-			[1, 1],
-			[3, 4],
-			[3, 1],
-		] as const) {
+	for (const [what, bad, failed, places] of table) {
+		for (const { world, batchSize } of places) {
 			it(`gives what the good records give where this fails: ${what}; world ${world}, batch size ${batchSize}`, async () => {
 				const { trialId, ends } = await run(world, { records: 30, batchSize, checkpointInterval: 3, bad });
 				await assertGood(trialId, ends, 30, failed);
@@ -143,10 +158,12 @@ describe('batchProcess with onError "skip"', { timeout: 400_000 }, () => {
 	});
 
 	it("keeps the processor where only loading failed, and makes another where processBatch did", async () => {
-		const { ends } = await run(1, { records: 8, batchSize: 4, bad: { get: [1] } });
-		assert.equal(calls(ends[0] as WorkerEnd, "setup").length, 1);
-		const second = await run(1, { records: 8, batchSize: 4, bad: { process: [1] } });
-		assert.equal(calls(second.ends[0] as WorkerEnd, "setup").length, 3);
+		const { ends } = await run(1, { records: 12, batchSize: 4, bad: { get: [1], collate: [2], process: [5] } });
+		// One for all before record 5, one that tries it alone, one after it.
+		assert.deepEqual(
+			calls(ends[0] as WorkerEnd, "setup").map(({ processor }) => processor),
+			[0, 1, 2],
+		);
 	});
 
 	it("fails where all records of a batch fail, as then none of them is at fault", async () => {
@@ -176,8 +193,8 @@ describe('batchProcess with onError "skip"', { timeout: 400_000 }, () => {
 
 	for (const call of ["constructor", "setup", "onCheckpointStart", "onFinish"]) {
 		it(`fails where ${call} throws, and says why`, async () => {
-			const fail = { call, processor: 0, rank: 1 };
-			const { trialId, stderr } = await run(2, { records: 12, batchSize: 2, fail });
+			const fail = { call, processor: 0, rank: 0 };
+			const { trialId, stderr } = await run(1, { records: 12, batchSize: 2, fail });
 			assert.match(stderr, new RegExp(`${call} threw, which onError "skip" does not cover, .*planted in ${call}`));
 			assert.deepEqual(await client.getTrial(trialId).listErrors(), []);
 			assert.equal((await client.getTrial(trialId)).state, "ACTIVE");

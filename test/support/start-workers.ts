@@ -9,6 +9,7 @@ export interface WorkerLine {
 	readonly count?: number;
 	readonly rank?: number;
 	readonly run?: number;
+	readonly processor?: number;
 	readonly batchIdx?: number;
 	readonly indices?: number[];
 	readonly results?: Record<string, unknown>;
