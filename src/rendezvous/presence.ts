@@ -11,6 +11,8 @@ export interface MemberState {
 	readonly join: JoinRequest;
 	/** Its stream; undefined while the connection is broken. */
 	session: number | undefined;
+	/** Which of the process's attempts to connect this is. */
+	attempt: number;
 	/** When it is gone, unless it is heard of before. */
 	goneAt: number;
 	progress: MemberProgress | undefined;
@@ -42,8 +44,12 @@ export function join(
 	if (present?.join.memberUuid !== request.memberUuid) {
 		return wait(state, request, session, now);
 	}
+	if (request.attempt < present.attempt) {
+		return [{ kind: "replace", session }];
+	}
 	const replaced = present.session;
 	present.session = session;
+	present.attempt = request.attempt;
 	present.goneAt = now + state.leaseMs;
 	const effects: RunEffect[] = replaced === undefined ? [] : [{ kind: "replace", session: replaced }];
 	effects.push({ kind: "welcome-back", session });
@@ -61,7 +67,9 @@ function wait(state: RunState, request: JoinRequest, session: number, now: numbe
 }
 
 function admit(state: RunState, request: JoinRequest, session: number, now: number): RunEffect[] {
-	state.members.set(request.rank, { join: request, session, goneAt: now + state.leaseMs, progress: undefined });
+	const goneAt = now + state.leaseMs;
+	const { attempt } = request;
+	state.members.set(request.rank, { join: request, session, attempt, goneAt, progress: undefined });
 	state.joinDeadline ??= now + (request.joinTimeoutMs || defaultJoinTimeoutMs);
 	const effects: RunEffect[] = [{ kind: "admit", session, join: request }];
 	if (state.members.size === state.worldSize) {

@@ -60,8 +60,15 @@ export class StreamMember implements RendezvousMember {
 	readonly #turns = new Map<string, Promise<unknown>>();
 	readonly #now = createAwakeClock();
 	#call: DuplexCall<Sent, AttendResponse> | undefined;
-	/** Whether this side has given up the connection of the call. */
-	#isCallDead = false;
+	/** The call, and earlier ones that were taken for dead. */
+	readonly #calls = new Set<DuplexCall<Sent, AttendResponse> | undefined>();
+	#attempts = 0;
+	/** Why the server did not take the last attempt. */
+	#refusal: string | undefined;
+	/** Whether anything came on the call. */
+	#hasHeard = false;
+	/** Gives up waiting for the call; undefined while there is none. */
+	#onDead: (() => void) | undefined;
 	/** The lease, as the server said it. */
 	#leaseMs: number | undefined;
 	#heardAt = 0;
@@ -128,34 +135,29 @@ export class StreamMember implements RendezvousMember {
 		this.#givenUp.abort();
 		this.#rejectOpen(givenUp());
 		this.#call?.end();
-		this.#call?.cancel();
+		this.#cancelCalls();
+	}
+
+	/** Cancels all calls but one. */
+	#cancelCalls(but?: DuplexCall<Sent, AttendResponse>): void {
+		for (const call of this.#calls) {
+			if (call !== but) {
+				call?.cancel();
+			}
+		}
 	}
 
 	async #attend(): Promise<void> {
 		let away = Date.now();
-		let refusal: string | undefined;
 		for (let attempt = 1; !this.#closed; attempt++) {
-			try {
-				const call = createRpcClient(RendezvousService, this.#channel).attend();
-				this.#call = call;
-				this.#isCallDead = false;
-				this.#heardAt = this.#now();
-				this.#send({ case: "join", value: this.#join });
-				for await (const { message } of call) {
-					attempt = 0;
-					this.#heardAt = this.#now();
-					this.#receive(message);
-				}
-				// Where the run has not started, there is no other answer to a leave.
-				this.#closed ||= this.#leaving !== undefined;
-			} catch (error) {
-				const failure = fromStatus(error);
-				if (failure.code !== "unavailable" && !this.#isCallDead) {
-					this.#lose(failure);
-				}
-				// A server that cannot take it now, as on a full disk, has been reached, and says why.
-				refusal = isAnswer(failure) ? failure.message : undefined;
-				this.#channel.reached ||= refusal !== undefined;
+			const dead = new Promise<void>((resolve) => {
+				this.#onDead = resolve;
+			});
+			await Promise.race([this.#listen(), dead]);
+			this.#onDead = undefined;
+			if (this.#hasHeard) {
+				attempt = 0;
+				this.#hasHeard = false;
 			}
 			if (this.#closed || this.#lost.signal.aborted) {
 				this.#givenUp.abort();
@@ -167,15 +169,50 @@ export class StreamMember implements RendezvousMember {
 			const limit = this.#channel.reached ? this.#channel.retryMs : this.#channel.connectMs;
 			if (Date.now() - away > limit) {
 				const seconds = Math.round((Date.now() - away) / 1000);
-				const what = refusal === undefined ? "no answer" : "no place in the run";
-				const why = refusal === undefined ? "" : `: ${refusal}`;
+				const what = this.#refusal === undefined ? "no answer" : "no place in the run";
+				const why = this.#refusal === undefined ? "" : `: ${this.#refusal}`;
 				const { address } = this.#channel;
 				this.#lose(new MillraceError("unavailable", `${what} from ${address} for ${seconds} s${why}`));
 				return;
 			}
 			// It has a second to come back, and has to use it.
-			const wait = Date.now() - away < eagerMs ? eagerWaitMs : backoffMs(attempt + 1);
+			const wait = Date.now() - away < eagerMs ? eagerWaitMs : Math.min(backoffMs(attempt + 1), longestWaitMs);
 			await sleep(wait, this.#givenUp.signal).catch(() => {});
+		}
+	}
+
+	/** Joins by a call, and hears what comes on it, to its end; but nothing more once there is another. */
+	async #listen(): Promise<void> {
+		let call: DuplexCall<Sent, AttendResponse> | undefined;
+		try {
+			call = createRpcClient(RendezvousService, this.#channel).attend();
+			this.#call = call;
+			this.#calls.add(call);
+			this.#heardAt = this.#now();
+			this.#send({ case: "join", value: { ...this.#join, attempt: this.#attempts++ } });
+			for await (const { message } of call) {
+				if (this.#call !== call) {
+					return;
+				}
+				this.#hasHeard = true;
+				this.#heardAt = this.#now();
+				this.#receive(message);
+			}
+			// Where the run has not started, there is no other answer to a leave.
+			this.#closed ||= this.#leaving !== undefined;
+		} catch (error) {
+			const failure = fromStatus(error);
+			if (call !== undefined && this.#call !== call) {
+				return;
+			}
+			if (failure.code !== "unavailable") {
+				this.#lose(failure);
+			}
+			// A server that cannot take it now, as on a full disk, has been reached, and says why.
+			this.#refusal = isAnswer(failure) ? failure.message : undefined;
+			this.#channel.reached ||= this.#refusal !== undefined;
+		} finally {
+			this.#calls.delete(call);
 		}
 	}
 
@@ -186,14 +223,14 @@ export class StreamMember implements RendezvousMember {
 		this.#pulse = setInterval(
 			() => {
 				const now = this.#now();
-				if (this.#call === undefined || this.#isCallDead) {
+				if (this.#onDead === undefined) {
 					return;
 				}
 				if (now - this.#heardAt >= leaseMs / 3) {
-					// Found dead in a third of a lease, there is time to come back by another way.
-					this.#isCallDead = true;
-					this.#call.cancel();
+					// Found dead in a third of a lease, there is time to come back by another way. The call is not cancelled: if
+					// it is only slow, the server would take its end for the member's.
 					this.#channel.renew();
+					this.#onDead();
 				} else if (now - this.#saidAt >= leaseMs / 6) {
 					this.#send({ case: "heartbeat", value: this.#heartbeat() });
 				}
@@ -243,6 +280,7 @@ export class StreamMember implements RendezvousMember {
 	#onJoined({ trialRunId, leaseMs, recollect }: Joined): void {
 		this.trialRunId = trialRunId;
 		this.#joined = true;
+		this.#cancelCalls(this.#call);
 		if (leaseMs > 0 && leaseMs !== this.#leaseMs) {
 			this.#leaseMs = leaseMs;
 			this.#beat();
@@ -341,6 +379,8 @@ const unknownLeaseMs = 90_000;
 /** How long after its connection broke a worker tries often to come back, and how often. */
 const eagerMs = 2_000;
 const eagerWaitMs = 50;
+/** The longest pause between two attempts: the first may have reached a server that then gave it a second. */
+const longestWaitMs = 300;
 /** How long a worker that leaves waits for the server to know it. */
 const leaveMs = 5_000;
 

@@ -145,6 +145,18 @@ describe("transition", () => {
 		assert.match(effect?.kind === "fail" ? effect.reason : "", /rank 0 on host-0 is lost/);
 	});
 
+	it("does not take a join that was held up for a newer stream", () => {
+		const state = runningState();
+		const later = create(JoinRequestSchema, { ...joinOf(0), attempt: 2 });
+		transition(state, { kind: "join", join: later, session: 20, isMember: true }, 0);
+		const earlier = create(JoinRequestSchema, { ...joinOf(0), attempt: 1 });
+		assert.deepEqual(transition(state, { kind: "join", join: earlier, session: 21, isMember: true }, 0), [
+			{ kind: "replace", session: 21 },
+		]);
+		transition(state, { kind: "disconnect", rank: 0, session: 21 }, 0);
+		assert.deepEqual(transition(state, { kind: "tick" }, 2 * reconnectGraceMs), []);
+	});
+
 	it("fails a running run at once when a member says that it failed", () => {
 		const state = runningState();
 		const effects = transition(state, { kind: "leave", rank: 0, session: 10, reason: "out of ink" }, 0);
