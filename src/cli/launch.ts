@@ -50,6 +50,7 @@ async function runLaunch(command: string[], flags: LaunchFlags): Promise<void> {
 		askToStop: (signal) => preemptRun(signal, env),
 		failureGraceMs: flags.failureGrace * 1_000,
 		env,
+		nextStep: env.MILLRACE_TRIAL_ID && !env.MILLRACE_PARENT_PIPE ? nextStep(env.MILLRACE_TRIAL_ID) : undefined,
 		writeStdout: (text) => process.stdout.write(text),
 		writeStderr: (text) => process.stderr.write(text),
 	});
@@ -65,6 +66,10 @@ async function runLaunch(command: string[], flags: LaunchFlags): Promise<void> {
 	} else {
 		process.exitCode = exitCode === exitCodes.done && (await wasPreempted(env)) ? exitCodes.preempted : exitCode;
 	}
+}
+
+function nextStep(trialId: string): string {
+	return `give the same command again; trial ${trialId} goes on after its last commits`;
 }
 
 function workerCount(flag: string | undefined): number {

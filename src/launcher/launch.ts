@@ -1,9 +1,11 @@
 import { hostname } from "node:os";
 import { exitCodes, signalExitCode } from "../exit-codes.js";
-import { type EarlierEnd, formatFailure, type WorkerFailure } from "./failure-report.js";
+import { explainEnd, oomKillCount } from "./explain-end.js";
+import { type EarlierEnd, formatFailure, rootCause, type WorkerFailure } from "./failure-report.js";
 import { createLinePrefixer } from "./line-prefixer.js";
 import { exitCodeOf, isFailure } from "./process-end.js";
 import { type ProcessEnd, ProcessGroup } from "./process-group.js";
+import { WorkerWatch } from "./worker-watch.js";
 
 /** What `launch` starts, and how it ends it. */
 export interface LaunchOptions {
@@ -26,6 +28,8 @@ export interface LaunchOptions {
 	readonly failureGraceMs: number;
 	/** The environment that the workers get besides their ranks. */
 	readonly env: NodeJS.ProcessEnv;
+	/** What the user may do after a failure, for its report. Default: whoever runs us says it. */
+	readonly nextStep?: string | undefined;
 	/** Takes what the workers write to stdout, in whole prefixed lines. */
 	readonly writeStdout: (text: string) => void;
 	/** Takes what the workers write to stderr, in whole prefixed lines, and the report of a failure. */
@@ -60,22 +64,32 @@ const shownLines = 30;
  */
 export async function launch(options: LaunchOptions): Promise<Launch> {
 	const groups: ProcessGroup[] = [];
+	const watches = Array.from({ length: options.workerCount }, () => new WorkerWatch());
+	const oomKills = oomKillCount();
 	try {
 		for (let localRank = 0; localRank < options.workerCount; localRank++) {
-			groups.push(await ProcessGroup.start(options.command, { env: workerEnvironment(localRank, options) }));
+			groups.push(await ProcessGroup.start(options.command, { env: workerEnvironment(localRank, options, watches) }));
 		}
 	} catch (error) {
 		signalAll("SIGKILL");
 		await Promise.all(groups.map((group) => group.gone()));
+		closeWatches();
 		throw error;
 	}
 	/** While true, what a worker leaves behind may go on: it was asked to end and has its grace. */
 	let stopping = false;
+	let isKilled = false;
 	let interruptedBy: NodeJS.Signals | undefined;
-	let firstFailure: WorkerFailure | undefined;
+	const failures: WorkerFailure[] = [];
 	let failedByItself = false;
 	const goodEnds: EarlierEnd[] = [];
 	let timer: NodeJS.Timeout | undefined;
+
+	function closeWatches(): void {
+		for (const watch of watches) {
+			watch.close();
+		}
+	}
 
 	function signalAll(signal: NodeJS.Signals): void {
 		for (const group of groups) {
@@ -102,6 +116,7 @@ export async function launch(options: LaunchOptions): Promise<Launch> {
 
 	function kill(): void {
 		stopping = false;
+		isKilled = true;
 		clearTimeout(timer);
 		signalAll("SIGKILL");
 	}
@@ -109,19 +124,26 @@ export async function launch(options: LaunchOptions): Promise<Launch> {
 	async function supervise(group: ProcessGroup, localRank: number): Promise<ProcessEnd> {
 		const rank = rankOf(localRank, options);
 		const output = passOn(group, rank, options);
+		const watch = watches[localRank] as WorkerWatch;
+		watch.start(group.pid);
 		const end = await group.ended;
 		const time = new Date();
 		if (!stopping) {
 			// A helper that outlives its worker has no owner any more.
 			group.signal("SIGKILL");
 		}
-		if (isFailure(end) && firstFailure === undefined) {
+		if (isFailure(end)) {
 			const { lastLines } = output;
-			const worker = { host: hostname(), rank, localRank, pid: group.pid };
-			firstFailure = { time, ...worker, end, lastLines, earlierEnds: [...goodEnds] };
-			failedByItself = interruptedBy === undefined;
-			if (!stopping) {
-				timer = setTimeout(stop, options.failureGraceMs, options.failureGraceMs);
+			const { pid, peakBytes, batch, isAborted = false } = watch.look();
+			const worker = { host: hostname(), rank, localRank, pid, peakBytes, batch, isAborted };
+			const isOurDoing = stopping || isKilled;
+			const earlierEnds = [...goodEnds];
+			failures.push({ time, ...worker, end, isOurDoing, lastLines, earlierEnds });
+			if (failures.length === 1) {
+				failedByItself = interruptedBy === undefined;
+				if (!stopping) {
+					timer = setTimeout(stop, options.failureGraceMs, options.failureGraceMs);
+				}
 			}
 		}
 		if (!isFailure(end)) {
@@ -134,19 +156,25 @@ export async function launch(options: LaunchOptions): Promise<Launch> {
 	}
 
 	async function finish(): Promise<number> {
-		const killOnExit = () => signalAll("SIGKILL");
+		const killOnExit = () => {
+			signalAll("SIGKILL");
+			closeWatches();
+		};
 		process.once("exit", killOnExit);
 		const ends = await Promise.all(groups.map(supervise));
 		process.off("exit", killOnExit);
 		clearTimeout(timer);
-		if (firstFailure === undefined) {
+		closeWatches();
+		const root = rootCause(failures);
+		if (root === undefined) {
 			return ends.some((end) => end.code === exitCodes.preempted) ? exitCodes.preempted : exitCodes.done;
 		}
 		if (interruptedBy !== undefined && !failedByItself) {
-			return firstFailure.end.signal === null ? exitCodeOf(firstFailure.end) : signalExitCode(interruptedBy);
+			return root.end.signal === null ? exitCodeOf(root.end) : signalExitCode(interruptedBy);
 		}
-		options.writeStderr(formatFailure(options.command, firstFailure));
-		return exitCodeOf(firstFailure.end);
+		const explanation = explainEnd(root.end, root.lastLines, oomKillCount() > oomKills);
+		options.writeStderr(formatFailure(options.command, root, { explanation, nextStep: options.nextStep }));
+		return exitCodeOf(root.end);
 	}
 
 	return {
@@ -168,7 +196,11 @@ function rankOf(localRank: number, { nodeRank, workerCount }: LaunchOptions): nu
 	return nodeRank * workerCount + localRank;
 }
 
-function workerEnvironment(localRank: number, options: LaunchOptions): NodeJS.ProcessEnv {
+function workerEnvironment(
+	localRank: number,
+	options: LaunchOptions,
+	watches: readonly WorkerWatch[],
+): NodeJS.ProcessEnv {
 	const { env, workerCount, nodeCount, nodeRank } = options;
 	return {
 		...env,
@@ -178,6 +210,7 @@ function workerEnvironment(localRank: number, options: LaunchOptions): NodeJS.Pr
 		LOCAL_WORLD_SIZE: String(workerCount),
 		GROUP_RANK: String(nodeRank),
 		GROUP_WORLD_SIZE: String(nodeCount),
+		MILLRACE_STATUS_FILE: watches[localRank]?.path,
 	};
 }
 

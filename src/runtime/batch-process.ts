@@ -18,6 +18,7 @@ import { reduceAll } from "./reduce-all.js";
 import { ReplaceableProcessor } from "./replaceable-processor.js";
 import { finishBarrier, stepBarrier } from "./run-barriers.js";
 import { sweepIfFenced, sweepRun } from "./sweep-run.js";
+import { workerStatusFile } from "./worker-status-file.js";
 
 /** The class of a processor. */
 export type BatchProcessorClass<B> = new (context: BatchProcessorContext) => BatchProcessor<B>;
@@ -83,6 +84,9 @@ export async function batchProcess<T, B = T[]>(
 	} catch (error) {
 		// If the run has ended, that is why everything here fails.
 		const cause = run.rendezvous.signal.aborted ? run.rendezvous.signal.reason : error;
+		if (run.rendezvous.signal.aborted) {
+			workerStatusFile.setAborted();
+		}
 		await run.rendezvous.leave(messageOf(cause));
 		if (trialDirectory !== undefined) {
 			await sweepIfFenced(run, trialDirectory);

@@ -9,6 +9,7 @@ import { Committer } from "./committer.js";
 import type { JoinedRun } from "./join-run.js";
 import { Part } from "./part.js";
 import type { ShardBatch } from "./sharding.js";
+import { workerStatusFile } from "./worker-status-file.js";
 
 /** What the processors of a worker need. */
 export interface ReplaceableProcessorOptions<B> {
@@ -85,6 +86,7 @@ export class ReplaceableProcessor<B> {
 		part.step = batchIdx + 1;
 		part.reducers.beginBatch(indices[0] ?? 0);
 		run.rendezvous.beginStep({ step: batchIdx, ...range });
+		workerStatusFile.setBatch({ step: batchIdx, ...range });
 		try {
 			await this.#processor.processBatch(batch, batchIdx, { indices, signal: run.rendezvous.signal });
 		} finally {
@@ -96,6 +98,7 @@ export class ReplaceableProcessor<B> {
 	/** Commits what was processed since the last commit. After the last one the reducers take no values any more. */
 	async commit(isLast = false): Promise<void> {
 		atStep("commit.begin");
+		workerStatusFile.setBatch(undefined);
 		await this.#called("onCheckpointStart", () => this.#processor.onCheckpointStart?.());
 		atStep("commit.checkpoint-start-done");
 		await this.#committer.commit(isLast);

@@ -156,7 +156,7 @@ describe("millrace launch", { timeout: 240_000 }, () => {
 	it("exits with 128 and the number of the signal that killed a worker", async () => {
 		const end = await runMillrace(["launch", "--", "sh", "-c", "kill -KILL $$"]);
 		assert.equal(end.code, 137);
-		assert.match(end.stderr, /\n {2}signal {4}: SIGKILL\n {2}It wrote nothing/);
+		assert.match(end.stderr, /\n {2}signal {4}: SIGKILL\n[\s\S]* {2}It wrote nothing/);
 	});
 
 	it("tells which workers had ended well before another failed", async () => {
@@ -164,6 +164,24 @@ describe("millrace launch", { timeout: 240_000 }, () => {
 		const end = await runMillrace(["launch", "--nproc-per-node", "2", "--", "sh", "-c", script]);
 		assert.equal(end.code, 3);
 		assert.match(end.stderr, /\n {2}rank 0 exited with code 0 at 2\S+Z, before the run was done\n=/);
+	});
+
+	it("says that the JavaScript heap was full", async () => {
+		const fill = "const a = []; for (;;) a.push(new Array(1000).fill(0.5));";
+		const end = await runMillrace(["launch", "--", process.execPath, "--max-old-space-size=20", "-e", fill]);
+		assert.equal(end.code, 134);
+		assert.match(end.stderr, /\n {2}It ran out of JavaScript heap: use smaller batches, or NODE_OPTIONS=/);
+	});
+
+	it("says how to go on with a trial, if nothing above it will", async () => {
+		const env = { MILLRACE_TRIAL_ID: "5", MILLRACE_SERVER: "127.0.0.1:1" };
+		const alone = await runMillrace(["launch", "--", "false"], { env });
+		assert.match(
+			alone.stderr,
+			/\n {2}next {6}: give the same command again; trial 5 goes on after its last commits\n=/,
+		);
+		const below = await runMillrace(["launch", "--", "false"], { env: { ...env, MILLRACE_PARENT_PIPE: "1" } });
+		assert.doesNotMatch(below.stderr, /next {6}:/);
 	});
 
 	it("passes on a wrapper's way to tell of a signal", async () => {
