@@ -15,9 +15,7 @@ import { readTables } from "../support/read-tables.js";
 import { startTestServer, type TestServer } from "../support/start-test-server.js";
 import { waitUntil } from "../support/wait-until.js";
 
-describe("what a worker sends again after its connection broke", { timeout: 60_000 }, async () => {
-	const server = await startTestServer();
-
+describe("what a worker sends again after its connection broke", { timeout: 60_000 }, () => {
 	/** Breaks the wire while it holds an answer back, and mends it. */
 	function loseAnswer(proxy: CutProxy): void {
 		proxy.cut("reset");
@@ -25,6 +23,8 @@ describe("what a worker sends again after its connection broke", { timeout: 60_0
 	}
 
 	it("counts a join once", async () => {
+		// Of its own: what the workers of another test leave changes rows later.
+		const server = await startTestServer();
 		const proxy = await startCutProxy(server.address);
 		const trialId = await startTrial(server);
 		const join = joinOf({ trialId, worldSize: 2, rank: 0 });
@@ -46,6 +46,7 @@ describe("what a worker sends again after its connection broke", { timeout: 60_0
 	});
 
 	it("counts a contribution once, and answers it again", async () => {
+		const server = await startTestServer();
 		const proxy = await startCutProxy(server.address);
 		const trialId = await startTrial(server);
 		const [a, b] = await attendRanks([proxy.address, server.address], { trialId, worldSize: 2 });
@@ -63,6 +64,7 @@ describe("what a worker sends again after its connection broke", { timeout: 60_0
 	});
 
 	it("decides on preemption once", async () => {
+		const server = await startTestServer();
 		const proxy = await startCutProxy(server.address);
 		const trialId = await startTrial(server);
 		const [member] = await attendRanks([proxy.address], { trialId, worldSize: 1 });
@@ -78,6 +80,7 @@ describe("what a worker sends again after its connection broke", { timeout: 60_0
 	});
 
 	it("finishes once, and reports the results once", async () => {
+		const server = await startTestServer();
 		const proxy = await startCutProxy(server.address);
 		const trialId = await startTrial(server);
 		const memberUuid = joinOf({}).memberUuid ?? "";
