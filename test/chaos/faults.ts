@@ -99,7 +99,7 @@ export class FaultWatch {
 			case "server-term": {
 				const signal = plan.kind === "server-term" ? "SIGTERM" : "SIGKILL";
 				if (server === undefined) {
-					process.kill(readServerAddress(join(directory, "data"))?.pid ?? 0, signal);
+					signalTo(readServerAddress(join(directory, "data"))?.pid, signal);
 				} else {
 					server.awayMs = plan.ms;
 					await (plan.kind === "server-die" ? undefined : server.interrupt(signal));
@@ -131,10 +131,16 @@ export class FaultWatch {
 
 	#wake(pid: number): void {
 		this.frozen.delete(pid);
-		try {
-			process.kill(pid, "SIGCONT");
-		} catch {
-			// Its launcher has killed it meanwhile.
+		signalTo(pid, "SIGCONT");
+	}
+}
+
+function signalTo(pid: number | undefined, signal: NodeJS.Signals): void {
+	try {
+		if (pid !== undefined) {
+			process.kill(pid, signal);
 		}
+	} catch {
+		// Somebody else has ended it meanwhile.
 	}
 }

@@ -17,12 +17,13 @@ const standaloneKinds: readonly FaultKind[] = [
 	...["net-cut", "net-cut", "net-silence", "worker-freeze", "worker-freeze"],
 ] as const;
 
-const embeddedKinds = standaloneKinds.filter((kind) => !kind.startsWith("server-") && !kind.startsWith("net-"));
+/** An embedded server is started again by `millrace run`, and reached without a proxy. */
+const embeddedKinds = standaloneKinds.filter((kind) => kind !== "server-die" && !kind.startsWith("net-"));
 
 /** How long those last of which nobody is told: shorter and longer than the lease. */
 const lastingMs: Readonly<Partial<Record<FaultKind, readonly number[]>>> = {
-	"worker-freeze": [0.4, 1.5, 3].map((leases) => leases * leaseSeconds * 1_000),
-	"net-silence": [0.4, 1.5, 3].map((leases) => leases * leaseSeconds * 1_000),
+	"worker-freeze": [0.4, 1.5, 3].map((leases) => Math.round(leases * leaseSeconds * 1_000)),
+	"net-silence": [0.4, 1.5, 3].map((leases) => Math.round(leases * leaseSeconds * 1_000)),
 	// A worker whose connection broke has a second to come back.
 	"net-cut": [200, 600, 2_000, 6_000],
 };
@@ -32,25 +33,35 @@ export function planRound(seed: string, round: number): RoundPlan {
 	const random = new Random(`${seed}/${round}`);
 	const server = random.chance(0.75) ? "standalone" : "embedded";
 	const records = random.integer(100, 500);
+	const faults = planFaults(random, server === "standalone" ? standaloneKinds : embeddedKinds);
+	const needsOwner = server === "embedded" && faults.some(({ kind }) => kind.startsWith("server-"));
+	const badRecords = random.chance(0.3) ? planBadRecords(random, records) : [];
 	return {
 		name: `round ${round}`,
 		again: `--seed ${seed} --first ${round} --rounds 1`,
 		server,
 		leaseSeconds,
 		data: { records, factor: random.integer(1_000, 9_000), offset: random.integer(0, 999), modulus: 1_009 },
+		badRecords,
 		writes: random.pick(["batch", "commit"]),
 		files: random.pick(["growing", "new"]),
 		usesModel: true,
-		gathers: random.chance(0.5),
-		legs: Array.from({ length: random.integer(1, 4) }, (_, leg) => planLeg(random, leg, records)),
-		faults: planFaults(random, server === "standalone" ? standaloneKinds : embeddedKinds),
+		// What is processed again record by record commits without the other workers.
+		gathers: badRecords.length === 0 && random.chance(0.5),
+		legs: Array.from({ length: random.integer(1, 4) }, () => planLeg(random, needsOwner, records)),
+		faults,
 	};
 }
 
-function planLeg(random: Random, leg: number, records: number): LegPlan {
+function planBadRecords(random: Random, records: number): number[] {
+	const bad = Array.from({ length: random.integer(1, 5) }, () => 2 * random.integer(0, Math.floor(records / 2) - 1));
+	return [...new Set(bad)].sort((a, b) => a - b);
+}
+
+function planLeg(random: Random, needsOwner: boolean, records: number): LegPlan {
 	return {
-		kind: random.pick<LegKind>(["run", "run", "run", "launch", "bare"]),
-		workers: random.integer(leg === 0 ? 2 : 1, 4),
+		kind: needsOwner ? "run" : random.pick<LegKind>(["run", "run", "run", "launch", "bare"]),
+		workers: random.integer(1, 4),
 		options: Array.from({ length: random.integer(1, 3) }, () => ({
 			batchSize: random.integer(3, Math.ceil(records / 10)),
 			checkpointInterval: random.integer(1, 4),
@@ -61,7 +72,7 @@ function planLeg(random: Random, leg: number, records: number): LegPlan {
 /** Draws one to four faults, the later ones further on in the data. */
 function planFaults(random: Random, kinds: readonly FaultKind[]): FaultPlan[] {
 	const count = random.pick([1, 1, 1, 2, 2, 2, 3, 4]);
-	const progress = Array.from({ length: count }, () => random.next()).sort((a, b) => a - b);
+	const progress = Array.from({ length: count }, () => 0.9 * random.next()).sort((a, b) => a - b);
 	return progress.map((part) => planFault(random, random.pick(kinds), part));
 }
 

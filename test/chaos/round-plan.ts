@@ -71,6 +71,8 @@ export interface RoundPlan {
 		readonly offset: number;
 		readonly modulus: number;
 	};
+	/** The records whose batch throws, which are skipped; if there are any, no two follow each other. */
+	readonly badRecords: readonly number[];
 	/** Whether a worker writes its outputs after each batch or before each commit. */
 	readonly writes: "batch" | "commit";
 	/** Whether all outputs of a part go to one file that grows, or to a new one each time. */

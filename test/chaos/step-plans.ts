@@ -11,6 +11,7 @@ export const undisturbed: RoundPlan = {
 	server: "standalone",
 	leaseSeconds: 5,
 	data: { records: 60, factor: 17, offset: 5, modulus: 1_009 },
+	badRecords: [],
 	writes: "batch",
 	files: "growing",
 	usesModel: false,

@@ -43,7 +43,7 @@ describe("verifyTrial", () => {
 		[
 			"a range that is not done",
 			"DELETE FROM done_ranges WHERE first_record = 0",
-			/the done ranges go on with \d+ after 0/,
+			/the done ranges lack \d+ records: 0, 1, 2/,
 		],
 		[
 			"an output that no manifest names",
@@ -51,9 +51,14 @@ describe("verifyTrial", () => {
 			/no manifest names the file r1-w1-p0-/,
 		],
 		[
+			"a record that failed",
+			"INSERT INTO trial_errors (trial_id, record, trial_run_id, rank, error, stack, time) VALUES (1, 3, 1, 0, '', '', 0)",
+			/the records \[3\] failed, not \[\]/,
+		],
+		[
 			"a trial that is not completed",
 			"UPDATE trials SET state = 'ACTIVE'",
-			/the trial is ACTIVE with 60 of 60 records/,
+			/the trial is ACTIVE with 60 records done, not 60/,
 		],
 	];
 	for (const [what, sql, problem] of tampered) {

@@ -39,9 +39,14 @@ export async function verifyTrial(plan: RoundPlan, dataDirectory: string, trialI
 	}
 }
 
-/** What the records of a plan become. */
-export function expectedValues({ data }: RoundPlan): number[] {
-	return Array.from({ length: data.records }, (_, i) => 2 * ((i * data.factor + data.offset) % data.modulus));
+/** What the good records of a plan become, by their index, in its order. */
+function expectedValues({ data, badRecords }: RoundPlan): Map<number, number> {
+	const indices = Array.from({ length: data.records }, (_, index) => index);
+	return new Map(
+		indices
+			.filter((index) => !badRecords.includes(index))
+			.map((index) => [index, 2 * ((index * data.factor + data.offset) % data.modulus)]),
+	);
 }
 
 async function databaseProblems(db: Database): Promise<string[]> {
@@ -51,31 +56,29 @@ async function databaseProblems(db: Database): Promise<string[]> {
 	return [...broken, ...strays.map(({ table }) => `a row of ${table} refers to nothing`)];
 }
 
-async function progressProblems(db: Database, { data }: RoundPlan, trialId: number): Promise<string[]> {
+async function progressProblems(db: Database, plan: RoundPlan, trialId: number): Promise<string[]> {
 	const problems: string[] = [];
+	const { records } = plan.data;
 	const trial = await getTrialRow(db, trialId);
-	if (trial.state !== "COMPLETED" || trial.records_done !== data.records) {
-		problems.push(`the trial is ${trial.state} with ${trial.records_done} of ${data.records} records`);
+	const good = records - plan.badRecords.length;
+	if (trial.state !== "COMPLETED" || trial.records_done !== good) {
+		problems.push(`the trial is ${trial.state} with ${trial.records_done} records done, not ${good}`);
+	}
+	const failed = await db.all<{ record: number }>("SELECT record FROM trial_errors WHERE trial_id = ?", trialId);
+	const bad = failed.map(({ record }) => record).sort((a, b) => a - b);
+	if (!isDeepStrictEqual(bad, plan.badRecords)) {
+		problems.push(`the records [${bad}] failed, not [${plan.badRecords}]`);
 	}
 	const ranges = await db.all<{ first_record: number; end_record: number }>(
-		"SELECT first_record, end_record FROM done_ranges WHERE trial_id = ? ORDER BY first_record",
+		"SELECT first_record, end_record FROM done_ranges WHERE trial_id = ?",
 		trialId,
 	);
-	let end = 0;
-	for (const range of ranges) {
-		if (range.first_record !== end) {
-			problems.push(`the done ranges go on with ${range.first_record} after ${end}`);
-		}
-		end = range.end_record;
-	}
-	if (end !== data.records) {
-		problems.push(`the done ranges end with ${end}, not ${data.records}`);
-	}
+	const done = ranges.flatMap(({ first_record: first, end_record: end }) =>
+		Array.from({ length: end - first }, (_, i) => first + i),
+	);
+	problems.push(...recordProblems("the done ranges", plan, done));
 	const open = await db.all("SELECT 1 FROM trial_runs WHERE trial_id = ? AND end_time IS NULL", trialId);
-	if (open.length > 0) {
-		problems.push("a run of the trial is open");
-	}
-	return problems;
+	return open.length > 0 ? [...problems, "a run of the trial is open"] : problems;
 }
 
 async function outputProblems(db: Database, plan: RoundPlan, trialId: number): Promise<string[]> {
@@ -94,7 +97,7 @@ async function outputProblems(db: Database, plan: RoundPlan, trialId: number): P
 			plan,
 			lines.map((line) => Number(line.split(" ")[0])),
 		);
-		for (const [index, expected] of expectedValues(plan).entries()) {
+		for (const [index, expected] of expectedValues(plan)) {
 			if (values.has(index) && values.get(index) !== expected) {
 				problems.push(`the outputs have ${values.get(index)} for record ${index}, not ${expected}`);
 			}
@@ -123,13 +126,14 @@ async function metricProblems(db: Database, plan: RoundPlan, trialId: number): P
 		inGroup("inference").flatMap(({ metrics }) => metrics.indices),
 	);
 	for (const { metrics } of inGroup("inference")) {
-		const sum = metrics.indices.reduce((total: number, index: number) => total + (values[index] ?? 0), 0);
+		const sum = metrics.indices.reduce((total: number, index: number) => total + (values.get(index) ?? 0), 0);
 		if (metrics.sum !== sum) {
 			problems.push(`the sum of the records ${metrics.indices} is ${metrics.sum}, not ${sum}`);
 		}
 	}
-	const sum = values.reduce((a, b) => a + b, 0);
-	const digest = values.reduce((hash, value) => (hash * 31 + value) % 1_000_003, values.length);
+	const inOrder = [...values.values()];
+	const sum = inOrder.reduce((a, b) => a + b, 0);
+	const digest = inOrder.reduce((hash, value) => (hash * 31 + value) % 1_000_003, inOrder.length);
 	const results = [
 		["validation", { sum }],
 		["digests", { digest }],
@@ -181,17 +185,20 @@ async function strayReports(db: Database, trialId: number): Promise<string[]> {
 	);
 }
 
-/** Each record has to be there exactly once. */
-function recordProblems(where: string, { data }: RoundPlan, indices: readonly number[]): string[] {
+/** Each good record has to be there exactly once, and no other. */
+function recordProblems(where: string, plan: RoundPlan, indices: readonly number[]): string[] {
+	const good = expectedValues(plan);
 	const counts = new Map<number, number>();
 	for (const index of indices) {
 		counts.set(index, (counts.get(index) ?? 0) + 1);
 	}
-	const missing = Array.from({ length: data.records }, (_, i) => i).filter((index) => !counts.has(index));
+	const missing = [...good.keys()].filter((index) => !counts.has(index));
 	const doubled = [...counts].filter(([, count]) => count > 1).map(([index, count]) => `${index} (${count} times)`);
+	const strange = [...counts.keys()].filter((index) => !good.has(index));
 	return [
 		...(missing.length > 0 ? [`${where} lack ${missing.length} records: ${shortened(missing)}`] : []),
 		...(doubled.length > 0 ? [`${where} have ${doubled.length} records more than once: ${shortened(doubled)}`] : []),
+		...(strange.length > 0 ? [`${where} have records that failed or never were: ${shortened(strange)}`] : []),
 	];
 }
 

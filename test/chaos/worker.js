@@ -5,7 +5,7 @@ import { fileURLToPath } from "node:url";
 import { BatchProcessor, batchProcess } from "millrace/runtime";
 import { at, note, setProgress } from "./fault-points.js";
 
-const { data, writes, files, usesModel, gathers, legs } = JSON.parse(
+const { data, badRecords, writes, files, usesModel, gathers, legs } = JSON.parse(
 	readFileSync(join(process.env.CHAOS_DIRECTORY ?? "", "plan.json"), "utf8"),
 );
 const modelFile = fileURLToPath(new URL("../support/fixtures/double.onnx", import.meta.url));
@@ -50,6 +50,10 @@ class Doubler extends BatchProcessor {
 	async processBatch(batch, _batchIdx, { indices }) {
 		setProgress((indices.at(-1) ?? 0) / data.records);
 		at("batch");
+		const bad = indices.find((index) => badRecords.includes(index));
+		if (bad !== undefined) {
+			throw new Error(`record ${bad} is bad`);
+		}
 		const rows = batch.map((value, i) => [value, indices[i]]);
 		const { y } = await this.#model.run(this.context.toDevice(rows));
 		let sum = 0;
@@ -109,9 +113,13 @@ const dataset = {
 };
 const leg = legs[Math.min(Number(process.env.CHAOS_LEG), legs.length - 1)];
 const options = leg.options[Number(process.env.MILLRACE_TRIAL_RUN_ID ?? 0) % leg.options.length];
-const [server] = [JSON.parse(process.env.CHAOS_PROXIES ?? "[]")[Number(process.env.RANK)]];
+const server = JSON.parse(process.env.CHAOS_PROXIES ?? "[]")[Number(process.env.RANK)];
 try {
-	const outcome = await batchProcess(Doubler, dataset, { ...options, ...(server === undefined ? {} : { server }) });
+	const outcome = await batchProcess(Doubler, dataset, {
+		...options,
+		...(badRecords.length > 0 ? { onError: "skip" } : {}),
+		...(server === undefined ? {} : { server }),
+	});
 	note({ what: "outcome", text: outcome.status });
 } catch (error) {
 	note({ what: "error", text: String(error?.message ?? error) });
