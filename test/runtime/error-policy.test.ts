@@ -111,7 +111,7 @@ const aloneIn4 = { world: 1, batchSize: 4 };
 const three = { world: 3, batchSize: 1 };
 const threeIn4 = { world: 3, batchSize: 4 };
 
-describe('batchProcess with onError "skip"', { timeout: 600_000 }, () => {
+describe('batchProcess with onError "skip"', { timeout: 900_000 }, () => {
 	// Rows: what fails, how, the records that are left out, by how many workers in which batches.
 	const table: [string, BadRecords, number[], { world: number; batchSize: number }[]][] = [
 		[
