@@ -49,6 +49,7 @@ export class OpenRun {
 	closing: Promise<void> | undefined;
 	readonly #state: RunState;
 	readonly #around: RunSurroundings;
+	#started: Outgoing | undefined;
 	/** Writes of members that are not yet recorded. */
 	readonly #admissions = new Set<Promise<unknown>>();
 
@@ -149,7 +150,8 @@ export class OpenRun {
 				);
 				break;
 			case "started":
-				this.#send(effect.session, { message: { case: "started", value: startedMessage(trialRunId, this.#state) } });
+				this.#started ??= startedMessage(trialRunId, this.#state);
+				this.#send(effect.session, this.#started);
 				break;
 			case "answer":
 				for (const value of answerMessages(effect.rank, effect.answer)) {
@@ -265,9 +267,10 @@ function inFlightText(progress: MemberProgress | undefined): string {
 	return `; records ${first} to ${end - 1n} were in flight when it was last heard of`;
 }
 
-function startedMessage(trialRunId: number, state: RunState) {
+/** The same for all, however many they are. */
+function startedMessage(trialRunId: number, state: RunState): Outgoing {
 	const peers = [...state.members.values()]
 		.map(({ join: { rank, localRank, nodeRank, host } }) => create(PeerSchema, { rank, localRank, nodeRank, host }))
 		.sort((a, b) => a.rank - b.rank);
-	return { trialRunId, peers };
+	return Object.freeze<Outgoing>({ message: { case: "started", value: { trialRunId, peers } } });
 }

@@ -62,6 +62,8 @@ export class StreamMember implements RendezvousMember {
 	#call: DuplexCall<Sent, AttendResponse> | undefined;
 	/** The call, and earlier ones that were taken for dead. */
 	readonly #calls = new Set<DuplexCall<Sent, AttendResponse> | undefined>();
+	/** End the connections of the earlier calls. */
+	readonly #drops: (() => void)[] = [];
 	#attempts = 0;
 	/** Why the server did not take the last attempt. */
 	#refusal: string | undefined;
@@ -138,12 +140,15 @@ export class StreamMember implements RendezvousMember {
 		this.#cancelCalls();
 	}
 
-	/** Cancels all calls but one. */
+	/** Cancels all calls but one, and ends their connections. */
 	#cancelCalls(but?: DuplexCall<Sent, AttendResponse>): void {
 		for (const call of this.#calls) {
 			if (call !== but) {
 				call?.cancel();
 			}
+		}
+		for (const drop of this.#drops.splice(0)) {
+			drop();
 		}
 	}
 
@@ -229,10 +234,13 @@ export class StreamMember implements RendezvousMember {
 				if (now - this.#heardAt >= leaseMs / 3) {
 					// Found dead in a third of a lease, there is time to come back by another way. The call is not cancelled: if
 					// it is only slow, the server would take its end for the member's.
-					this.#channel.renew();
+					this.#drops.push(this.#channel.renew());
 					this.#onDead();
 				} else if (now - this.#saidAt >= leaseMs / 6) {
-					this.#send({ case: "heartbeat", value: this.#heartbeat() });
+					this.#saidAt = now;
+					for (const call of this.#calls) {
+						call?.send({ message: { case: "heartbeat", value: this.#heartbeat() } });
+					}
 				}
 			},
 			Math.min(leaseMs / 30, 500),

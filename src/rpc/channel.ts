@@ -34,15 +34,21 @@ export class Channel {
 	}
 
 	/**
-	 * Gives up the connection, which is taken for dead, and makes a new one: the system would go on for minutes to send
-	 * into the old one, more and more rarely. Calls in flight are the caller's to cancel.
+	 * Makes a new connection for the calls to come, since the present one seems dead: the system would go on for minutes
+	 * to send into it, more and more rarely. Returns a function that ends the old one, whose calls may still be alive.
 	 */
-	renew(): void {
-		if (this.#closed) {
-			return;
+	renew(): () => void {
+		const old = this.grpc;
+		if (!this.#closed) {
+			this.grpc = newClient(this.address);
+			this.closeListeners.add(drop);
 		}
-		this.grpc.close();
-		this.grpc = newClient(this.address);
+		const { closeListeners } = this;
+		function drop(): void {
+			closeListeners.delete(drop);
+			old.close();
+		}
+		return drop;
 	}
 
 	/** Ends the connection; calls in flight, and later ones, fail with `cancelled`. */

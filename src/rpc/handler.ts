@@ -14,7 +14,7 @@ export interface CallContext {
 
 /** The server's end of a stream in both directions. The call ends when the handler's promise settles. */
 export interface DuplexContext<O> extends CallContext {
-	/** Sends a message. Does nothing once the caller has gone away. */
+	/** Sends a message. Does nothing once the caller has gone away. One that is frozen is encoded once for all streams. */
 	send(message: O): void;
 }
 
@@ -82,9 +82,9 @@ function grpcHandler(method: DescMethod, handler: AnyHandler, log: ErrorLog) {
 		case "bidi_streaming":
 			return async (call: ServerDuplexStream<Buffer, Buffer>) => {
 				const context = contextOf(call);
-				const send = (message: never) => {
+				const send = (message: MessageInitShape<DescMessage>) => {
 					if (!context.signal.aborted) {
-						call.write(encode(method.output, message));
+						call.write(encodeOnce(method.output, message));
 					}
 				};
 				// A broken connection is told by the signal; without a listener grpc-js's error event would be thrown.
@@ -101,6 +101,16 @@ function grpcHandler(method: DescMethod, handler: AnyHandler, log: ErrorLog) {
 		case "client_streaming":
 			throw new MillraceError("unimplemented", `${methodPath(method)}: client streaming has no user here`);
 	}
+}
+
+const encoded = new WeakMap<object, Buffer>();
+
+function encodeOnce(schema: DescMessage, message: MessageInitShape<DescMessage>): Buffer {
+	const bytes = encoded.get(message) ?? encode(schema, message);
+	if (Object.isFrozen(message)) {
+		encoded.set(message, bytes);
+	}
+	return bytes;
 }
 
 async function* decodedRequests(method: DescMethod, call: ServerDuplexStream<Buffer, Buffer>) {
