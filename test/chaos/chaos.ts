@@ -3,6 +3,7 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
+import { signalExitCode } from "../../src/exit-codes.js";
 import { noticeLosses } from "./notice-losses.js";
 import { planRound } from "./plan-round.js";
 import { playRound } from "./round.js";
@@ -29,6 +30,11 @@ const { values: flags } = parseArgs({
 		keep: { type: "boolean", default: false },
 	},
 });
+
+// What was started is killed where this process exits, which a signal alone would skip.
+for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) {
+	process.once(signal, () => process.exit(signalExitCode(signal)));
+}
 
 const { seed } = flags;
 if (flags.notice !== undefined) {
