@@ -14,13 +14,21 @@ import type { Transaction } from "./database.js";
  * finish commit confirms nothing where the run was not completed.
  */
 export async function archiveUnconfirmed(tx: Transaction, trialId: number, trialRunId: number): Promise<void> {
+	// A rank has one member that writes; others left while the run was forming, and have no commits.
 	const archived = await tx.run(
-		`UPDATE metric_reports AS report SET archived = 1
-		WHERE trial_id = ? AND trial_run_id = ? AND archived = 0 AND origin = 1 AND NOT EXISTS (
-			SELECT 1 FROM commits JOIN trial_runs AS run USING (trial_id, trial_run_id)
-			WHERE commits.trial_id = report.trial_id AND commits.trial_run_id = report.trial_run_id
-			AND commits.rank = report.rank AND commits.part = report.part
-			AND commits.commit_number = report.commit_number AND (commits.finish = 0 OR run.state = 'COMPLETED')
+		`WITH confirmed AS (
+			SELECT rank, max(ifnull((
+				SELECT commit_number FROM commits
+				WHERE trial_id = ?1 AND trial_run_id = ?2 AND rank = members.rank AND member_uuid = members.member_uuid
+				AND (finish = 0 OR run.state = 'COMPLETED')
+				ORDER BY commit_number DESC LIMIT 1
+			), 0)) AS last FROM members JOIN trial_runs AS run USING (trial_id, trial_run_id)
+			WHERE trial_id = ?1 AND trial_run_id = ?2 GROUP BY rank
+		)
+		UPDATE metric_reports SET archived = 1 WHERE id IN (
+			SELECT report.id FROM confirmed CROSS JOIN metric_reports AS report INDEXED BY metric_reports_to_confirm
+			ON trial_id = ?1 AND trial_run_id = ?2 AND report.rank = confirmed.rank AND commit_number > last
+			AND origin = 1 AND archived = 0
 		)`,
 		trialId,
 		trialRunId,
@@ -30,19 +38,18 @@ export async function archiveUnconfirmed(tx: Transaction, trialId: number, trial
 	}
 }
 
-/** Archives what a worker's parts before `part` have reported and not committed, while its run goes on. */
-export async function archiveDroppedParts(tx: Transaction, member: Member, part: number): Promise<void> {
+/** Archives what a worker has reported and not committed, while its run goes on. */
+export async function archiveDroppedParts(tx: Transaction, member: Member): Promise<void> {
 	const archived = await tx.run(
-		`UPDATE metric_reports AS report SET archived = 1
-		WHERE trial_id = ? AND trial_run_id = ? AND rank = ? AND part < ? AND archived = 0 AND origin = 1 AND NOT EXISTS (
-			SELECT 1 FROM commits
-			WHERE commits.trial_id = report.trial_id AND commits.trial_run_id = report.trial_run_id
-			AND commits.rank = report.rank AND commits.part = report.part AND commits.commit_number = report.commit_number
-		)`,
+		`UPDATE metric_reports INDEXED BY metric_reports_to_confirm SET archived = 1
+		WHERE trial_id = ?1 AND trial_run_id = ?2 AND rank = ?3 AND origin = 1 AND archived = 0 AND commit_number > ifnull((
+			SELECT max(commit_number) FROM commits
+			WHERE trial_id = ?1 AND trial_run_id = ?2 AND rank = ?3 AND member_uuid = ?4
+		), 0)`,
 		member.trialId,
 		member.trialRunId,
 		member.rank,
-		part,
+		member.memberUuid,
 	);
 	if (archived > 0) {
 		await recomputeSummary(tx, member.trialId);

@@ -30,7 +30,7 @@ export async function startPart(tx: Transaction, member: Member, part: number): 
 		member.rank,
 		member.memberUuid,
 	);
-	await archiveDroppedParts(tx, member, part);
+	await archiveDroppedParts(tx, member);
 }
 
 /** Returns the part that a worker is at, or undefined if there is no such worker. */

@@ -25,5 +25,15 @@ export const survival: Migration = {
 			time INTEGER NOT NULL,
 			PRIMARY KEY (trial_id, record)
 		) STRICT, WITHOUT ROWID`,
+		// The records that are batches of their own in the runs after this one, as they belonged to a batch with an error.
+		`CREATE TABLE alone_records (
+			trial_id INTEGER NOT NULL REFERENCES trials (id),
+			record INTEGER NOT NULL,
+			trial_run_id INTEGER NOT NULL,
+			PRIMARY KEY (trial_id, record)
+		) STRICT, WITHOUT ROWID`,
+		// The reports of batch processing that no commit confirms yet are the last ones of their rank.
+		`CREATE INDEX metric_reports_to_confirm ON metric_reports (trial_id, trial_run_id, rank, commit_number)
+			WHERE origin = 1 AND archived = 0`,
 	],
 };
