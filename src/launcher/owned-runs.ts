@@ -5,7 +5,7 @@ import { TrialRunState, TrialState } from "../gen/millrace/v1/trial_pb.js";
 import type { EndTrialRunResponse } from "../gen/millrace/v1/trial_service_pb.js";
 import type { Connection } from "../sdk/connection.js";
 import { given } from "./given.js";
-import { RunLease } from "./run-lease.js";
+import { RunLease, type RunLeaseEvents } from "./run-lease.js";
 
 /** How long a run that was interrupted waits for a server that is away, in milliseconds. */
 const awayMs = 5_000;
@@ -57,9 +57,9 @@ export class OwnedRuns {
 		return this.#run;
 	}
 
-	/** Keeps the current run ours. `onLost` is called with the reason once it is not. */
-	keep(onLost: (why: string) => void): RunLease {
-		return new RunLease(this.#connection, given(this.#run), this.#ownerUuid, ({ message }) => onLost(message));
+	/** Keeps the current run ours, until what this returns is closed. */
+	keep(events: RunLeaseEvents): RunLease {
+		return new RunLease(this.#connection, given(this.#run), this.#ownerUuid, events);
 	}
 
 	/**

@@ -5,6 +5,7 @@ import { type Trial, TrialRunDecision, TrialState } from "../gen/millrace/v1/tri
 import type { EndTrialRunResponse } from "../gen/millrace/v1/trial_service_pb.js";
 import type { Connection } from "../sdk/connection.js";
 import { EmbeddedServerKeeper } from "./embedded-server-keeper.js";
+import { endLeftovers } from "./end-leftovers.js";
 import { type Entrypoint, startEntrypoint } from "./entrypoint.js";
 import { given } from "./given.js";
 import { judgeRun } from "./judge-run.js";
@@ -168,7 +169,13 @@ class TrialOwner {
 		const { address } = this.#options.connection;
 		const group = await startEntrypoint(given(runs.current), address, this.#options, this.#status);
 		this.#group = group;
-		const lease = runs.keep((why) => this.#lose(why, true));
+		let callOff = () => {};
+		const lease = runs.keep({
+			onLost: ({ message }) => this.#lose(message, true),
+			onFailed: () => {
+				callOff = endLeftovers(group, () => this.#say("the run is over, but its entrypoint goes on; ending it"));
+			},
+		});
 		try {
 			if (this.#stopped.signal.aborted) {
 				group.signal("SIGTERM");
@@ -183,6 +190,7 @@ class TrialOwner {
 			return end;
 		} finally {
 			lease.close();
+			callOff();
 		}
 	}
 

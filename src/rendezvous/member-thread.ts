@@ -18,6 +18,8 @@ export interface MemberThreadData {
 	readonly join: JoinInit;
 	/** How long one batch may take before the process is ended; undefined for ever. */
 	readonly stepTimeoutMs: number | undefined;
+	/** How long the main thread may take to leave or close once the run is over. */
+	readonly reactMs: number;
 	/** The buffer of a StepMemory. */
 	readonly steps: SharedArrayBuffer;
 }
@@ -64,8 +66,10 @@ function toThreadError(error: unknown): ThreadError {
 
 let channel: Channel | undefined;
 let member: StreamMember | undefined;
+/** Whether the main thread has asked to leave. */
+let isLeaving = false;
 
-function attend({ address, connectMs, retryMs, join, stepTimeoutMs, steps }: MemberThreadData): void {
+function attend({ address, connectMs, retryMs, join, stepTimeoutMs, reactMs, steps }: MemberThreadData): void {
 	channel = new Channel(address, { connectMs, retryMs });
 	const joining = new StreamMember(channel, join);
 	member = joining;
@@ -77,31 +81,35 @@ function attend({ address, connectMs, retryMs, join, stepTimeoutMs, steps }: Mem
 		},
 		(error) => say({ kind: "refused", error: toThreadError(error) }),
 	);
-	watchMain(
-		joining,
-		new StepMemory(steps),
-		async (step) => {
-			const seconds = (stepTimeoutMs ?? 0) / 1000;
-			const reason = `processBatch of step ${step.step}, records ${step.first} to ${step.end - 1}, took longer than stepTimeout ${seconds} s`;
-			// The main thread, which console.error would need, is stuck.
-			writeSync(2, `millrace: rank ${join.rank}: ${reason}\n`);
-			await joining.leave(reason);
-			process.kill(process.pid, "SIGKILL");
-		},
-		stepTimeoutMs,
-	);
+	const end = async (reason: string) => {
+		// The main thread, which console.error would need, is stuck.
+		writeSync(2, `millrace: rank ${join.rank}: ${reason}\n`);
+		await joining.leave(reason);
+		process.kill(process.pid, "SIGKILL");
+	};
+	watchMain(joining, new StepMemory(steps), { stepTimeoutMs, reactMs, end });
 }
 
-/** Tells the member what the main thread is at, and calls `onOverdue` once if it is at one batch for too long. */
+/** Within which time the main thread has to do something, and what ends this process if it does not. */
+interface Limits {
+	/** For one batch. */
+	readonly stepTimeoutMs: number | undefined;
+	/** For the end of the run. */
+	readonly reactMs: number;
+	/** Called once, with the reason. */
+	end(reason: string): void;
+}
+
+/** Tells the member what the main thread is at, and ends the process if it is stuck there. */
 function watchMain(
 	member: StreamMember,
 	memory: StepMemory,
-	onOverdue: (step: StepSeen) => void,
-	stepTimeoutMs = Number.POSITIVE_INFINITY,
+	{ stepTimeoutMs = Number.POSITIVE_INFINITY, reactMs, end }: Limits,
 ): void {
 	const now = createAwakeClock();
 	let current: StepSeen | undefined;
 	let since = 0;
+	let overSince: number | undefined;
 	let hasJoined = false;
 	const timer = setInterval(() => {
 		if (!hasJoined && member.trialRunId > 0) {
@@ -120,7 +128,20 @@ function watchMain(
 			}
 		} else if (step !== undefined && time - since > stepTimeoutMs) {
 			clearInterval(timer);
-			onOverdue(step);
+			end(
+				`processBatch of step ${step.step}, records ${step.first} to ${step.end - 1}, took longer than ` +
+					`stepTimeout ${stepTimeoutMs / 1000} s`,
+			);
+		}
+		if (!member.signal.aborted || isLeaving) {
+			return;
+		}
+		overSince ??= time;
+		if (time - overSince > reactMs) {
+			clearInterval(timer);
+			end(
+				`${member.signal.reason.message}, but the code of this worker has not noticed for ${reactMs / 1000} s; killed`,
+			);
 		}
 	}, watchMs);
 }
@@ -139,6 +160,7 @@ port.on("message", (request: MemberThreadRequest) => {
 			break;
 		}
 		case "leave":
+			isLeaving = true;
 			void member?.leave(request.reason).then(() => say({ kind: "left" }));
 			break;
 		case "close":

@@ -14,7 +14,15 @@ export interface ThreadAttendOptions {
 	readonly watch?: (member: RendezvousMember) => void;
 	/** How long one batch may take, in milliseconds, before this process is ended. Default: for ever. */
 	readonly stepTimeoutMs?: number | undefined;
+	/**
+	 * How long this thread may take to leave or close once the run is over, in milliseconds, before this process is
+	 * ended. Default 30,000.
+	 */
+	readonly reactMs?: number | undefined;
 }
+
+/** How long a thread may take to notice that its run is over: what it does meanwhile is in vain. */
+const defaultReactMs = 30_000;
 
 /** A thread that will hold a member's stream. */
 export interface MemberThread {
@@ -38,16 +46,16 @@ export function startMemberThread(): MemberThread {
 /**
  * As `attend`, but the stream is held by a thread of its own, over a connection of its own to the channel's server:
  * user code that blocks this thread costs no membership. The thread also ends the process, by SIGKILL, when
- * a batch takes longer than `stepTimeoutMs`.
+ * a batch takes longer than `stepTimeoutMs`, or this thread has not left `reactMs` after the end of the run.
  */
 export async function attendInThread(
 	{ worker }: MemberThread,
 	channel: Channel,
 	join: JoinInit,
-	{ watch = () => {}, stepTimeoutMs }: ThreadAttendOptions = {},
+	{ watch = () => {}, stepTimeoutMs, reactMs = defaultReactMs }: ThreadAttendOptions = {},
 ): Promise<Attendance> {
 	const { address, connectMs, retryMs } = channel;
-	const member = new ThreadMember(worker, { address, connectMs, retryMs, join, stepTimeoutMs });
+	const member = new ThreadMember(worker, { address, connectMs, retryMs, join, stepTimeoutMs, reactMs });
 	watch(member);
 	try {
 		const ended = await member.started;

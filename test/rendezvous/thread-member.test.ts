@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { after, describe, it } from "node:test";
 import { fileURLToPath } from "node:url";
 import { CollectiveOperation as Operation } from "../../src/gen/millrace/v1/rendezvous_pb.js";
+import { TrialService } from "../../src/gen/millrace/v1/trial_service_pb.js";
 import type { RendezvousMember } from "../../src/rendezvous/client.js";
 import { attendInThread, startMemberThread } from "../../src/rendezvous/thread-member.js";
 import { Channel } from "../../src/rpc/channel.js";
@@ -89,6 +90,24 @@ describe("a worker whose thread is blocked in processBatch", { timeout: 120_000 
 		assert.match(ends[1]?.stderr ?? "", reason);
 		assert.equal(ends[0]?.code, 1);
 		assert.match(ends[0]?.stderr ?? "", new RegExp(`rank 1 on .* failed: ${reason.source}`));
+	});
+
+	it("is killed some time after its run is over", async () => {
+		const server = await startTestServer();
+		const trialId = await startTrial(server);
+		const script = fileURLToPath(new URL("../support/workers/stuck-member.ts", import.meta.url));
+		const [node, ...args] = nodeWithTsx;
+		const env = { MILLRACE_SERVER: server.address, MILLRACE_TRIAL_ID: String(trialId) };
+		const worker = startCommand(node, [...args, script], { env });
+		after(() => worker.close());
+		await worker.writes("stuck");
+		await server.client(TrialService).killTrial({ trialId });
+		const { signal, stderr } = await worker.ended;
+		assert.equal(signal, "SIGKILL");
+		assert.match(
+			stderr,
+			/^millrace: rank 0: run 1 of the trial is killed: .*, but the code of this worker has not noticed for 0\.5 s; killed$/m,
+		);
 	});
 
 	it("ends with its parent all the same", async () => {
