@@ -58,6 +58,11 @@ export class OpenRun {
 		return this.#state.members.size > 0;
 	}
 
+	/** Whether a worker is a member, of a run that has not ended. */
+	hasMember({ rank, memberUuid }: JoinRequest): boolean {
+		return this.#state.phase !== "ended" && this.#state.members.get(rank)?.join.memberUuid === memberUuid;
+	}
+
 	constructor(id: { trialId: number; trialRunId: number }, state: RunState, around: RunSurroundings) {
 		this.trialId = id.trialId;
 		this.trialRunId = id.trialRunId;

@@ -37,8 +37,7 @@ export function join(
 	now: number,
 ): RunEffect[] {
 	const present = state.members.get(request.rank);
-	const isClosedToOthers = state.isReturning || state.phase !== "forming";
-	if (present === undefined && !(isClosedToOthers && !isMember)) {
+	if (present === undefined && (isMember || isReplaceable(state))) {
 		return admit(state, request, session, now);
 	}
 	if (present?.join.memberUuid !== request.memberUuid) {
@@ -107,14 +106,14 @@ export function disconnect(state: RunState, rank: number, session: number, now: 
 	return [];
 }
 
-/** Lets a member go. Unless the run is forming, that is its end. */
+/** Lets a member go. Unless the run is forming for the first time, that is its end. */
 export function leave(state: RunState, rank: number, session: number, reason: string, now: number): RunEffect[] {
 	const member = memberWith(state, rank, session);
 	if (member === undefined) {
 		return [];
 	}
 	const effects: RunEffect[] = [{ kind: "remove-member", join: member.join }];
-	return state.phase === "forming"
+	return isReplaceable(state)
 		? [...effects, ...free(state, rank, now)]
 		: [...effects, ...failRun(state, `rank ${rank} on ${member.join.host} failed: ${reason}`)];
 }
@@ -127,7 +126,7 @@ export function expire(state: RunState, now: number): RunEffect[] {
 			continue;
 		}
 		effects.push({ kind: "remove-member", join: member.join });
-		if (state.phase !== "forming") {
+		if (!isReplaceable(state)) {
 			const { join, progress } = member;
 			return [...effects, ...failRun(state, lostText(state, member), { join, progress })];
 		}
@@ -165,14 +164,19 @@ function whyRefused(state: RunState, { rank }: JoinRequest): string {
 		: `rank ${rank} is taken by process ${holder.pid} on ${holder.host}`;
 }
 
+/** Whether another process may take the place of a member that goes. */
+function isReplaceable({ phase, isReturning }: RunState): boolean {
+	return phase === "forming" && !isReturning;
+}
+
 /** Frees a rank of a forming run. */
 function free(state: RunState, rank: number, now: number): RunEffect[] {
 	state.members.delete(rank);
-	if (state.members.size === 0 && !state.isReturning) {
+	if (state.members.size === 0) {
 		// Whoever comes next waits as long as the first did.
 		state.joinDeadline = undefined;
 	}
-	return state.isReturning ? [] : admitWaiting(state, rank, now);
+	return admitWaiting(state, rank, now);
 }
 
 function admitWaiting(state: RunState, rank: number, now: number): RunEffect[] {

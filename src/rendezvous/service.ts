@@ -118,6 +118,12 @@ export function createRendezvousService({ ledger, log, leaseMs = defaultLeaseMs 
 	/** Brings a worker to the run that it may join. */
 	async function enter(session: Session): Promise<void> {
 		const { join } = session;
+		const own = [...runs.values()].find((run) => run.trialId === join.trialId && run.hasMember(join));
+		if (own !== undefined) {
+			// It has a second to come back, and the ledger may be busy for longer.
+			place(session, own, true);
+			return;
+		}
 		const opened = await ledger.openRun(join);
 		if (session.isGone) {
 			return;
@@ -131,10 +137,13 @@ export function createRendezvousService({ ledger, log, leaseMs = defaultLeaseMs 
 			session.end();
 			return;
 		}
-		const run = runOf(join.trialId, opened);
+		place(session, runOf(join.trialId, opened), opened.isMember);
+	}
+
+	function place(session: Session, run: OpenRun, isMember: boolean): void {
 		session.run = run;
 		run.sessions.set(session.id, session);
-		run.dispatch({ kind: "join", join, session: session.id, isMember: opened.isMember });
+		run.dispatch({ kind: "join", join: session.join, session: session.id, isMember });
 	}
 
 	async function receive(session: Session, incoming: AsyncIterator<AttendRequest>): Promise<void> {

@@ -5,9 +5,9 @@ import type { Reader, Transaction } from "./database.js";
 import { getRunRow, isOpen, type TrialRunRow } from "./trial-runs.js";
 
 /**
- * Records that a member is there. One that was gone and comes back is a member again.
+ * Records that a member is there. One that was gone and comes back is a member again, while the run is forming.
  *
- * Throws `failed_precondition` if the run was closed meanwhile.
+ * Throws `failed_precondition` if the run was closed meanwhile, or has started and lost the member.
  */
 export async function addMember(tx: Transaction, join: JoinRequest, trialRunId: number): Promise<void> {
 	const run = await getRunRow(tx, join.trialId, trialRunId);
@@ -16,14 +16,18 @@ export async function addMember(tx: Transaction, join: JoinRequest, trialRunId: 
 	}
 	const known = await tx.run(
 		`UPDATE members SET gone_time = NULL
-		WHERE trial_id = ? AND trial_run_id = ? AND rank = ? AND member_uuid = ?`,
+		WHERE trial_id = ? AND trial_run_id = ? AND rank = ? AND member_uuid = ? AND (gone_time IS NULL OR ?)`,
 		join.trialId,
 		trialRunId,
 		join.rank,
 		join.memberUuid,
+		run.state === "FORMING",
 	);
 	if (known > 0) {
 		return;
+	}
+	if (run.state !== "FORMING") {
+		throw new MillraceError("failed_precondition", goneMemberText({ ...join, trialRunId }));
 	}
 	await tx.run(
 		`INSERT INTO members (trial_id, trial_run_id, rank, member_uuid, host, pid, local_rank, local_world_size, node_rank, join_time)
@@ -46,13 +50,13 @@ export async function addMember(tx: Transaction, join: JoinRequest, trialRunId: 
 	);
 }
 
-/** Returns the last run that a process was a member of, or undefined. */
+/** Returns the last run that a process was a member of, and whether it is gone from it; or undefined. */
 export function findRunOfMember(
 	db: Reader,
 	{ trialId, rank, memberUuid }: Pick<Member, "trialId" | "rank" | "memberUuid">,
-): Promise<TrialRunRow | undefined> {
-	return db.get<TrialRunRow>(
-		`SELECT trial_runs.* FROM members JOIN trial_runs USING (trial_id, trial_run_id)
+): Promise<(TrialRunRow & { readonly gone_time: number | null }) | undefined> {
+	return db.get(
+		`SELECT trial_runs.*, members.gone_time FROM members JOIN trial_runs USING (trial_id, trial_run_id)
 		WHERE trial_id = ? AND rank = ? AND member_uuid = ? ORDER BY trial_run_id DESC LIMIT 1`,
 		trialId,
 		rank,

@@ -94,7 +94,7 @@ async function openRun(tx: Transaction, join: JoinRequest): Promise<OpenedRun> {
 	}
 	if (open?.state === "RUNNING") {
 		// Whether its members are there, or went while the server was away, only the rendezvous can tell.
-		const isMember = last?.trial_run_id === open.trial_run_id;
+		const isMember = last?.trial_run_id === open.trial_run_id && last.gone_time === null;
 		return { open: true, trialRunId: open.trial_run_id, worldSize: open.world_size, isRunning: true, isMember };
 	}
 	if (open !== undefined && open.world_size !== join.worldSize) {
