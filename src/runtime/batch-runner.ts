@@ -6,7 +6,7 @@ import type { DistributedContext } from "./distributed/distributed-context.js";
 import { isOutputError } from "./output-error.js";
 import { toRecordFailure } from "./record-failure.js";
 import type { ReplaceableProcessor } from "./replaceable-processor.js";
-import type { ShardBatch } from "./sharding.js";
+import type { RecordSpan, ShardBatch } from "./sharding.js";
 
 /** What a BatchRunner works with. */
 export interface BatchRunnerOptions<B> {
@@ -28,7 +28,7 @@ interface Failure {
  * Processes batches by the policy for errors. With "skip", an error is treated as a crash inside this process: all
  * since the last commit is dropped with the processor, another processor goes through it again up to the failing batch
  * and commits, and then takes that batch's records one by one, each with a commit of its own. What fails alone is a
- * dead letter. These commits meet no other worker.
+ * dead letter, as soon as one of them has succeeded. These commits meet no other worker.
  */
 export class BatchRunner<B> {
 	readonly #options: BatchRunnerOptions<B>;
@@ -54,9 +54,9 @@ export class BatchRunner<B> {
 		}
 	}
 
-	/** Commits what was processed since the last commit. */
-	async commit(isLast: boolean): Promise<void> {
-		await this.#options.current.commit(isLast);
+	/** Commits what was processed since the last commit. The records `alone` are batches of their own in later runs. */
+	async commit(isLast: boolean, alone: readonly RecordSpan[] = []): Promise<void> {
+		await this.#options.current.commit(isLast, alone);
 		this.#uncommitted = [];
 	}
 
@@ -105,27 +105,35 @@ export class BatchRunner<B> {
 	/** Processes the records of a batch one by one. All before it is committed. */
 	async #processAlone(batch: ShardBatch, firstError: unknown): Promise<void> {
 		const { current, load } = this.#options;
-		const failures: RecordFailure[] = [];
+		// Until a record succeeds, none is known to be at fault.
+		const unclear: RecordFailure[] = [];
+		let isClear = batch.indices.length === 1;
 		for (const record of batch.indices) {
 			const alone = { step: batch.step, indices: [record], range: { first: record, end: record + 1 } };
 			const failure = await this.#attempt(alone, load(alone.indices));
-			if (failure === undefined) {
+			if (failure !== undefined) {
+				unclear.push(toRecordFailure(record, failure.error));
+				if (failure.isOfProcessor) {
+					await current.replace();
+				}
+			} else if (isClear) {
 				await this.commit(false);
-				continue;
+			} else {
+				// Whatever happens from here on, no later run takes what is left of the batch for a batch.
+				await this.commit(false, othersOf(batch, record));
+				isClear = true;
 			}
-			failures.push(toRecordFailure(record, failure.error));
-			if (failure.isOfProcessor) {
-				await current.replace();
+			if (isClear && unclear.length > 0) {
+				await this.#commitFailures(batch, unclear.splice(0));
 			}
 		}
-		if (failures.length === 0) {
-			return;
-		}
-		// Of a batch of one there is nothing to compare with: the limit of errors guards against that.
-		if (failures.length === batch.indices.length && failures.length > 1) {
+		if (!isClear) {
 			throw batchError(batch, firstError);
 		}
-		await current.commitFailures(batch, failures);
+	}
+
+	async #commitFailures(batch: ShardBatch, failures: readonly RecordFailure[]): Promise<void> {
+		await this.#options.current.commitFailures(batch, failures);
 		for (const { record, error } of failures) {
 			console.warn(`millrace: record ${record} failed and is skipped: ${error}`);
 		}
@@ -145,6 +153,15 @@ export class BatchRunner<B> {
 			);
 		}
 	}
+}
+
+/** Returns the records of a batch without one of them. */
+function othersOf({ range }: ShardBatch, record: number): RecordSpan[] {
+	const sides = [
+		{ first: range.first, end: record },
+		{ first: record + 1, end: range.end },
+	];
+	return sides.filter(({ first, end }) => first < end);
 }
 
 function batchError({ indices, range }: ShardBatch, error: unknown): MillraceError {

@@ -1,4 +1,4 @@
-import { ErrorPolicy } from "../gen/millrace/v1/progress_pb.js";
+import { ErrorPolicy, type RecordRange } from "../gen/millrace/v1/progress_pb.js";
 import { openStorage } from "../storage/open-storage.js";
 import type { BatchProcessSettings } from "./batch-process-options.js";
 import type { Dataset } from "./dataset.js";
@@ -47,10 +47,15 @@ export async function beginWork<T>(
 			...(maxErrors !== undefined && { maxErrors: BigInt(maxErrors) }),
 		},
 	});
-	const left: RecordSpan[] = begun.left.map(({ first, end }) => ({ first: Number(first), end: Number(end) }));
+	const left = begun.left.map(toSpan);
+	const alone = begun.alone.map(toSpan);
 	return {
-		shard: shard({ left, batchSize, rank, size }),
+		shard: shard({ left, alone, batchSize, rank, size }),
 		baseStep: begun.baseStep,
 		trialDirectory: await openTrialDirectory(run, openStorage(begun.storage), begun.outputUuid, settings.distributed),
 	};
+}
+
+function toSpan({ first, end }: RecordRange): RecordSpan {
+	return { first: Number(first), end: Number(end) };
 }

@@ -17,9 +17,12 @@ export class Committer {
 		this.#done.push(range);
 	}
 
-	/** Commits all since the last commit. After the last one the reducers take no values any more. */
-	commit(isLast: boolean): Promise<void> {
-		return this.#send({ isLast });
+	/**
+	 * Commits all since the last commit. After the last one the reducers take no values any more. The records `alone`
+	 * are batches of their own in later runs.
+	 */
+	commit(isLast: boolean, alone: readonly RecordSpan[] = []): Promise<void> {
+		return this.#send({ isLast, alone });
 	}
 
 	/** Commits dead letters, with all since the last commit. */
@@ -32,7 +35,12 @@ export class Committer {
 		return this.#send({ isLast: true, finish: true });
 	}
 
-	async #send({ isLast = false, finish = false, failures = [] as readonly RecordFailure[] }): Promise<void> {
+	async #send({
+		isLast = false,
+		finish = false,
+		failures = [] as readonly RecordFailure[],
+		alone = [] as readonly RecordSpan[],
+	}): Promise<void> {
 		const part = this.#part;
 		// What is reported from here on belongs to the commit after this one.
 		const commitNumber = part.nextCommit++;
@@ -50,14 +58,19 @@ export class Committer {
 			part: part.number,
 			commitNumber,
 			step: part.step,
-			ranges: mergeRanges(this.#done).map(({ first, end }) => ({ first: BigInt(first), end: BigInt(end) })),
+			ranges: toRanges(mergeRanges(this.#done)),
 			outputs,
 			partials,
 			finish,
 			failures: [...failures],
+			alone: toRanges(alone),
 		});
 		atStep("commit.answered");
 		this.#done = [];
 		part.committedStep = part.step;
 	}
+}
+
+function toRanges(spans: readonly RecordSpan[]) {
+	return spans.map(({ first, end }) => ({ first: BigInt(first), end: BigInt(end) }));
 }

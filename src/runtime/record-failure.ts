@@ -2,15 +2,16 @@ import { create } from "@bufbuild/protobuf";
 import { messageOf } from "../errors.js";
 import { type RecordFailure, RecordFailureSchema } from "../gen/millrace/v1/progress_pb.js";
 
-/** The most characters of a message, and of a stack, that the server takes. */
-const longestText = 65_536;
+/** The most characters that are kept of a message, and of a stack. */
+const longestMessage = 4_096;
+const longestStack = 16_384;
 
 /** Makes a dead letter of what was thrown for a record. Its stack goes on with those of the causes. */
 export function toRecordFailure(record: number, thrown: unknown): RecordFailure {
 	return create(RecordFailureSchema, {
 		record: BigInt(record),
-		error: messageOf(thrown).slice(0, longestText),
-		stack: stacksOf(thrown).join("\nCaused by: ").slice(0, longestText),
+		error: messageOf(thrown).slice(0, longestMessage),
+		stack: stacksOf(thrown).join("\nCaused by: ").slice(0, longestStack),
 	});
 }
 

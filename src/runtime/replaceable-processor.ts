@@ -8,8 +8,11 @@ import type { BatchProcessor } from "./batch-processor.js";
 import { Committer } from "./committer.js";
 import type { JoinedRun } from "./join-run.js";
 import { Part } from "./part.js";
-import type { ShardBatch } from "./sharding.js";
+import type { RecordSpan, ShardBatch } from "./sharding.js";
 import { workerStatusFile } from "./worker-status-file.js";
+
+/** The most dead letters of a commit: with all the text that they may have, it is half of what a message may hold. */
+const mostFailures = 200;
 
 /** What the processors of a worker need. */
 export interface ReplaceableProcessorOptions<B> {
@@ -95,19 +98,24 @@ export class ReplaceableProcessor<B> {
 		this.#committer.add(range);
 	}
 
-	/** Commits what was processed since the last commit. After the last one the reducers take no values any more. */
-	async commit(isLast = false): Promise<void> {
+	/**
+	 * Commits what was processed since the last commit. After the last one the reducers take no values any more. The
+	 * records `alone` are batches of their own in later runs.
+	 */
+	async commit(isLast: boolean, alone: readonly RecordSpan[] = []): Promise<void> {
 		atStep("commit.begin");
 		workerStatusFile.setBatch(undefined);
 		await this.#called("onCheckpointStart", () => this.#processor.onCheckpointStart?.());
 		atStep("commit.checkpoint-start-done");
-		await this.#committer.commit(isLast);
+		await this.#committer.commit(isLast, alone);
 	}
 
-	/** Commits dead letters of a batch. There must be nothing else to commit. */
+	/** Commits dead letters of a batch, in one commit or some. There must be nothing else to commit. */
 	async commitFailures({ step }: ShardBatch, failures: readonly RecordFailure[]): Promise<void> {
 		this.#part.step = this.#options.baseStep + step + 1;
-		await this.#committer.commitFailures(failures);
+		for (let first = 0; first < failures.length; first += mostFailures) {
+			await this.#committer.commitFailures(failures.slice(first, first + mostFailures));
+		}
 	}
 
 	/** Gives the processor the reducers' results, and commits what it makes of them. */

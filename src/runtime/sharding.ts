@@ -27,18 +27,25 @@ export interface Shard {
 }
 
 /**
- * Divides what is left among the workers. Each range of `left` is cut into batches of `batchSize` records, the
- * last of a range may be smaller, and batch b of them all belongs to rank b mod size. No batch spans a gap, so
- * batches in the order of their first records are in the order of all their records. Costs a walk over the
- * ranges, not over the records.
+ * Divides what is left among the workers. Each range of `left` is cut into batches of `batchSize` records, those
+ * of `alone` into batches of one; the last of a range may be smaller, and batch b of them all belongs to rank b mod
+ * size. No batch spans a gap, so batches in the order of their first records are in the order of all their records.
+ * Costs a walk over the ranges, not over the records.
  *
- * `left` is ascending and without overlap, and its ranges do not touch; `batchSize` and `size` are positive,
- * `rank` is below `size`.
+ * `left` and `alone` are ascending and without overlap, and their ranges do not touch; those of `alone` lie in
+ * `left`. `batchSize` and `size` are positive, `rank` is below `size`.
  */
-export function shard(options: { left: readonly RecordSpan[]; batchSize: number; rank: number; size: number }): Shard {
-	const { left, batchSize, rank, size } = options;
-	const batchesIn = (range: RecordSpan) => Math.ceil(lengthOf(range) / batchSize);
-	const batchCount = left.reduce((sum, range) => sum + batchesIn(range), 0);
+export function shard(options: {
+	left: readonly RecordSpan[];
+	/** Default: none. */
+	alone?: readonly RecordSpan[];
+	batchSize: number;
+	rank: number;
+	size: number;
+}): Shard {
+	const { left, alone = [], batchSize, rank, size } = options;
+	const pieces = cutOut(left, alone, batchSize);
+	const batchCount = pieces.reduce((sum, piece) => sum + batchesIn(piece), 0);
 	return {
 		recordCount: countRecords(left),
 		batchCount,
@@ -46,11 +53,11 @@ export function shard(options: { left: readonly RecordSpan[]; batchSize: number;
 		*batches() {
 			let batch = rank;
 			let batchesBefore = 0;
-			for (const range of left) {
-				const batchesUpTo = batchesBefore + batchesIn(range);
+			for (const piece of pieces) {
+				const batchesUpTo = batchesBefore + batchesIn(piece);
 				for (; batch < batchesUpTo; batch += size) {
-					const first = range.first + (batch - batchesBefore) * batchSize;
-					const end = Math.min(first + batchSize, range.end);
+					const first = piece.first + (batch - batchesBefore) * piece.batchSize;
+					const end = Math.min(first + piece.batchSize, piece.end);
 					const indices = Array.from({ length: end - first }, (_, i) => first + i);
 					yield { step: (batch - rank) / size, indices, range: { first, end } };
 				}
@@ -58,6 +65,30 @@ export function shard(options: { left: readonly RecordSpan[]; batchSize: number;
 			}
 		},
 	};
+}
+
+/** Records of one range that are cut into batches of one size. */
+interface Piece extends RecordSpan {
+	readonly batchSize: number;
+}
+
+function cutOut(left: readonly RecordSpan[], alone: readonly RecordSpan[], batchSize: number): Piece[] {
+	const pieces: Piece[] = [];
+	let i = 0;
+	for (const range of left) {
+		let first = range.first;
+		for (let cut = alone[i]; cut !== undefined && cut.first < range.end; cut = alone[++i]) {
+			if (first < cut.first) pieces.push({ first, end: cut.first, batchSize });
+			pieces.push({ ...cut, batchSize: 1 });
+			first = cut.end;
+		}
+		if (first < range.end) pieces.push({ first, end: range.end, batchSize });
+	}
+	return pieces;
+}
+
+function batchesIn(piece: Piece): number {
+	return Math.ceil(lengthOf(piece) / piece.batchSize);
 }
 
 /** Returns the same records as ascending ranges that neither overlap nor touch. */

@@ -264,6 +264,31 @@ describe('batchProcess with onError "skip"', { timeout: 900_000 }, () => {
 		});
 	}
 
+	// In the first attempt at the batch the first bad record throws, so the first attempt at these is alone.
+	for (const [bad, record] of [
+		[[1, 2], 4],
+		[[1, 2], 3],
+		[[1, 2, 3, 4], 3],
+		[[0, 1, 2], 4],
+	] as const) {
+		it(`knows neighbours [${bad}] after a kill at record ${record} of their batch, with any batch size`, async () => {
+			const options = { records: 10, batchSize: 5, bad: { process: bad } };
+			const first = await run(1, { ...options, kill: { record, attempt: 1, run: 1 } });
+			assert.equal(first.ends[0]?.signal, "SIGKILL");
+			const { ends } = await run(2, { ...options, batchSize: 2 }, first.trialId);
+			await assertGood(first.trialId, ends, 10, bad);
+		});
+	}
+
+	it("gives the same dead letters where neighbours failed and are tried again without being mended", async () => {
+		const options = { records: 10, batchSize: 5, bad: { process: [1, 2], get: [8, 9] } };
+		const { trialId, ends } = await run(1, options);
+		await assertGood(trialId, ends, 10, [1, 2, 8, 9]);
+		assert.equal(await client.getTrial(trialId).retryErrors(), 4);
+		const again = await run(3, options, trialId);
+		await assertGood(trialId, again.ends, 10, [1, 2, 8, 9]);
+	});
+
 	it("tries the failed records again when it is asked to, and gives then what an undisturbed run gives", async () => {
 		const bad = join(tempDir(), "bad.json");
 		writeFileSync(bad, JSON.stringify({ process: [3, 11], get: [17] }));

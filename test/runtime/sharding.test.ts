@@ -49,6 +49,45 @@ describe("shard", () => {
 		]);
 	});
 
+	it("makes a batch of each record that is to be alone", () => {
+		const left = [
+			{ first: 0, end: 10 },
+			{ first: 12, end: 15 },
+			{ first: 20, end: 22 },
+		];
+		const alone = [
+			{ first: 3, end: 5 },
+			{ first: 9, end: 10 },
+			{ first: 12, end: 15 },
+		];
+		const shards = [0, 1].map((rank) => shard({ left, alone, batchSize: 4, rank, size: 2 }));
+		assert.deepEqual(
+			shards.map(({ recordCount, batchCount, stepCount }) => [recordCount, batchCount, stepCount]),
+			[
+				[15, 9, 5],
+				[15, 9, 5],
+			],
+		);
+		assert.deepEqual(
+			shards.map(({ batches }) => [...batches()].map(({ step, indices }) => [step, ...indices])),
+			[
+				[
+					[0, 0, 1, 2],
+					[1, 4],
+					[2, 9],
+					[3, 13],
+					[4, 20, 21],
+				],
+				[
+					[0, 3],
+					[1, 5, 6, 7, 8],
+					[2, 12],
+					[3, 14],
+				],
+			],
+		);
+	});
+
 	it("has nothing for an empty rest", () => {
 		const { recordCount, batchCount, stepCount, batches } = shard({ left: [], batchSize: 4, rank: 1, size: 2 });
 		assert.deepEqual({ recordCount, batchCount, stepCount }, { recordCount: 0, batchCount: 0, stepCount: 0 });

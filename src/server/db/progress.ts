@@ -9,13 +9,14 @@ import {
 	CommitResponseSchema,
 } from "../../gen/millrace/v1/progress_service_pb.js";
 import type { Member } from "../../gen/millrace/v1/trial_pb.js";
+import { addAlone, aloneIn } from "./alone-records.js";
 import type { Transaction } from "./database.js";
 import { addDone, findDone, joinNeighbours, type Range, rangesLeft } from "./done-ranges.js";
 import { toStorage } from "./json-column.js";
 import { assertMember } from "./members.js";
 import { recordOutputs } from "./output-files.js";
 import { partOf, wrongPartText } from "./parts.js";
-import { agreeOnOptions } from "./process-options.js";
+import { agreeOnOptions, optionsOf } from "./process-options.js";
 import { recordPartials } from "./reducer-partials.js";
 import { findFailed, recordFailures } from "./trial-errors.js";
 import type { TrialRunRow } from "./trial-runs.js";
@@ -39,12 +40,17 @@ export async function beginProgress(
 	const goalEnd = await agreeOnPlan(tx, trial, run, plan, options);
 	const left = await rangesLeft(tx, trial.id, run.trial_run_id, goalEnd);
 	return create(BeginProgressResponseSchema, {
-		left: left.map(([first, end]) => ({ first: BigInt(first), end: BigInt(end) })),
+		left: left.map(toRecordRange),
+		alone: (await aloneIn(tx, trial.id, run.trial_run_id, left)).map(toRecordRange),
 		goalEnd: BigInt(goalEnd),
 		baseStep: run.base_step,
 		storage: toStorage(trial.storage),
 		outputUuid: trial.output_uuid,
 	});
+}
+
+function toRecordRange([first, end]: Range) {
+	return { first: BigInt(first), end: BigInt(end) };
 }
 
 async function agreeOnPlan(
@@ -116,6 +122,7 @@ export async function commit(tx: Transaction, member: Member, request: CommitReq
 	await recordFailures(tx, member, run, trial, request.failures);
 	const recordCount = ranges.reduce((sum, [first, end]) => sum + end - first, 0);
 	await addDone(tx, trial.id, run.trial_run_id, ranges);
+	await addAlone(tx, trial.id, run.trial_run_id, checkedAlone(request, run, trial.goal_end));
 	await recordOutputs(tx, member, request.part, request.finish, request.outputs);
 	await recordPartials(tx, member, request.part, request.partials);
 	await tx.run(
@@ -227,4 +234,35 @@ async function checkedRanges(
 		);
 	}
 	return joinNeighbours(ranges.sort((a, b) => a[0] - b[0]));
+}
+
+/** Returns the records of a commit that are to be batches of their own. There are no more than a batch has. */
+function checkedAlone(request: CommitRequest, run: TrialRunRow, goalEnd: number): Range[] {
+	const alone = request.alone.map((range): Range => [Number(range.first), Number(range.end)]);
+	if (alone.length === 0) {
+		return alone;
+	}
+	const options = optionsOf(run);
+	if (options?.on_error !== "SKIP") {
+		throw new MillraceError(
+			"failed_precondition",
+			`alone is set, but the workers of run ${run.trial_run_id} of trial ${run.trial_id} do not skip errors; ` +
+				"begin with the policy SKIP",
+		);
+	}
+	const count = alone.reduce((sum, [first, end]) => sum + end - first, 0);
+	if (count > options.batch_size) {
+		throw new MillraceError(
+			"failed_precondition",
+			`alone names ${count} records, but a batch has ${options.batch_size}; name the others of one batch`,
+		);
+	}
+	const outside = alone.find(([, end]) => end > goalEnd);
+	if (outside !== undefined) {
+		throw new MillraceError(
+			"failed_precondition",
+			`alone reaches to record ${outside[1] - 1}, but the goal of trial ${run.trial_id} ends before record ${goalEnd}`,
+		);
+	}
+	return alone;
 }

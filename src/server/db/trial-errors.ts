@@ -3,6 +3,7 @@ import { timestampFromMs } from "@bufbuild/protobuf/wkt";
 import { MillraceError } from "../../errors.js";
 import type { RecordFailure } from "../../gen/millrace/v1/progress_pb.js";
 import { type Member, type Trial, type TrialError, TrialErrorSchema } from "../../gen/millrace/v1/trial_pb.js";
+import { addFailedAlone } from "./alone-records.js";
 import type { Reader, Transaction } from "./database.js";
 import type { Range } from "./done-ranges.js";
 import { optionsOf } from "./process-options.js";
@@ -93,7 +94,7 @@ export async function listErrors(db: Reader, trialId: number, after: number, lim
 }
 
 /**
- * Removes a trial's dead letters, so that its next run processes these records again. A trial that had some is
+ * Removes a trial's dead letters, so that its next run processes these records again, each alone. A trial that had some is
  * ACTIVE then; what an earlier finish of it has reported stays until the next one takes its place.
  *
  * Throws `failed_precondition` if a run is open, or the trial is canceled.
@@ -113,6 +114,7 @@ export async function retryErrors(tx: Transaction, trialId: number): Promise<{ t
 			`run ${open.trial_run_id} of trial ${trialId} is open; wait until it has ended, or pause the trial`,
 		);
 	}
+	await addFailedAlone(tx, trialId);
 	const removed = await tx.run("DELETE FROM trial_errors WHERE trial_id = ?", trialId);
 	if (removed > 0) {
 		await tx.run("UPDATE trials SET records_failed = 0 WHERE id = ?", trialId);

@@ -3,6 +3,7 @@ import {
 	ErrorPolicy,
 	type ProcessOptions,
 	type RecordFailure,
+	type RecordRange,
 	type ReducerPartial,
 } from "../../gen/millrace/v1/progress_pb.js";
 import type { CommitRequest, ProgressService } from "../../gen/millrace/v1/progress_service_pb.js";
@@ -86,23 +87,18 @@ function assertCommit(request: CommitRequest, member: Member): void {
 	assertNotNegative("part", request.part);
 	assertId("commit_number", request.commitNumber);
 	assertNotNegative("step", request.step);
-	for (const [i, range] of request.ranges.entries()) {
-		const first = checkedCount(`ranges[${i}].first`, range.first);
-		const end = checkedCount(`ranges[${i}].end`, range.end);
-		if (end <= first) {
-			throw new MillraceError(
-				"invalid_argument",
-				`ranges[${i}] is ${first} to ${end}; it must hold at least one record`,
-			);
-		}
-	}
+	assertRanges("ranges", request.ranges);
+	assertRanges("alone", request.alone);
 	for (const [i, failure] of request.failures.entries()) {
 		assertFailure(`failures[${i}]`, failure);
 	}
-	if (request.finish && [request.ranges, request.failures, request.partials].some(({ length }) => length > 0)) {
+	if (
+		request.finish &&
+		[request.ranges, request.failures, request.alone, request.partials].some(({ length }) => length > 0)
+	) {
 		throw new MillraceError(
 			"invalid_argument",
-			"ranges, failures or partials are set in a finish commit; commit them before the finish",
+			"ranges, failures, alone or partials are set in a finish commit; commit them before the finish",
 		);
 	}
 	assertFiles("outputs", request.outputs);
@@ -116,6 +112,19 @@ function assertCommit(request: CommitRequest, member: Member): void {
 	}
 	for (const [i, partial] of request.partials.entries()) {
 		assertPartial(`partials[${i}]`, partial);
+	}
+}
+
+function assertRanges(field: string, ranges: readonly RecordRange[]): void {
+	for (const [i, range] of ranges.entries()) {
+		const first = checkedCount(`${field}[${i}].first`, range.first);
+		const end = checkedCount(`${field}[${i}].end`, range.end);
+		if (end <= first) {
+			throw new MillraceError(
+				"invalid_argument",
+				`${field}[${i}] is ${first} to ${end}; it must hold at least one record`,
+			);
+		}
 	}
 }
 

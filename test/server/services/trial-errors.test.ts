@@ -14,6 +14,7 @@ import { startTrial } from "../start-trial.js";
 
 const skip = { batchSize: 4, checkpointInterval: 5, onError: ErrorPolicy.SKIP };
 const range = (first: number, end: number) => ({ first: BigInt(first), end: BigInt(end) });
+const toPair = ({ first, end }: { first: bigint; end: bigint }) => [Number(first), Number(end)];
 const failure = (record: number, error = "bad") => ({ record: BigInt(record), error, stack: `stack of ${error}` });
 
 const refused =
@@ -37,7 +38,7 @@ async function open() {
 		const memberUuid = randomUUID();
 		const place = await memberAs(server.address, { trialId, memberUuid });
 		const member = { trialId, trialRunId: place.trialRunId, rank: 0, memberUuid };
-		const { left, baseStep } = await progress.beginProgress({
+		const { left, alone, baseStep } = await progress.beginProgress({
 			member,
 			plan: { recordCount: 10n },
 			options: { ...skip, ...options },
@@ -46,7 +47,8 @@ async function open() {
 			place,
 			member,
 			baseStep,
-			left: left.map(({ first, end }) => [Number(first), Number(end)]),
+			left: left.map(toPair),
+			alone: alone.map(toPair),
 			async report(part: number, commitNumber: number, metricsJson: string) {
 				const pendingCommit = { member, part, commitNumber };
 				const report = { trialId, trialRunId: member.trialRunId, group: "inference", stepsCompleted: 1, metricsJson };
@@ -247,6 +249,39 @@ describe("StartPart", { timeout: 60_000 }, () => {
 	});
 });
 
+describe("Commit of records that are alone", { timeout: 60_000 }, () => {
+	it("tells later runs those of them that are left, and not its own", async () => {
+		const { progress, join } = await open();
+		const first = await join();
+		const request = { member: first.member, commitNumber: 1, step: 1, ranges: [range(5, 6)] };
+		await progress.commit({ ...request, alone: [range(4, 5), range(6, 8)] });
+		await progress.commit({ ...request, commitNumber: 2, ranges: [range(6, 7)], alone: [range(7, 8)] });
+		await first.place.leave("lost");
+		const second = await join();
+		assert.deepEqual(second.alone, [
+			[4, 5],
+			[7, 8],
+		]);
+		await progress.commit({ ...request, member: second.member, ranges: [range(7, 8)], alone: [range(8, 10)] });
+		const again = await progress.beginProgress({ member: second.member, plan: { recordCount: 10n }, options: skip });
+		assert.deepEqual(again.alone.map(toPair), second.alone);
+	});
+
+	it("refuses more than a batch has, what is not in the goal, and a worker that does not skip errors", async () => {
+		const { progress, join } = await open();
+		const first = await join();
+		const request = { member: first.member, commitNumber: 1, step: 1, ranges: [range(0, 1)] };
+		const commit = (...alone: ReturnType<typeof range>[]) => progress.commit({ ...request, alone });
+		await assert.rejects(commit(range(1, 2 + skip.batchSize)), refused(/alone names \d+ records, but a batch has/));
+		await assert.rejects(commit(range(9, 11)), refused(/alone reaches to record 10, but the goal/));
+		await assert.rejects(commit(range(2, 2)), refused(/alone\[0\] .* at least one record/, "invalid_argument"));
+		await first.place.leave("lost");
+		const second = await join({ onError: ErrorPolicy.FAIL });
+		const failing = progress.commit({ ...request, member: second.member, alone: [range(1, 2)] });
+		await assert.rejects(failing, refused(/alone is set, but the workers .* do not skip errors/));
+	});
+});
+
 describe("RetryTrialErrors", { timeout: 60_000 }, () => {
 	it("lets a completed trial process its dead letters, after which another finish takes the place of the first", async () => {
 		const { trialId, progress, trials, join, listed, reported, getTrial } = await open();
@@ -284,6 +319,22 @@ describe("RetryTrialErrors", { timeout: 60_000 }, () => {
 		assert.deepEqual(await outputs(), ["a 1"]);
 		const done = await getTrial();
 		assert.deepEqual([done?.state, done?.recordsDone, done?.recordsFailed], [TrialState.COMPLETED, 10n, 0n]);
+	});
+
+	it("lets later runs take the dead letters alone", async () => {
+		const { trialId, progress, trials, join } = await open();
+		const first = await join();
+		await progress.commit({
+			member: first.member,
+			commitNumber: 1,
+			step: 1,
+			ranges: [range(0, 3)],
+			failures: [failure(3), failure(4)],
+		});
+		await first.place.leave("lost");
+		await trials.retryTrialErrors({ trialId });
+		const second = await join();
+		assert.deepEqual([second.left, second.alone], [[[3, 10]], [[3, 5]]]);
 	});
 
 	it("leaves a trial without dead letters as it is, and refuses one with an open run or a canceled one", async () => {
