@@ -16,7 +16,7 @@ import {
 } from "../../gen/millrace/v1/trial_service_pb.js";
 import type { ServiceHandlers } from "../../rpc/handler.js";
 import { listOutputs } from "../db/output-files.js";
-import { once } from "../db/request-ids.js";
+import { findAnswer, once } from "../db/request-ids.js";
 import { activateTrial, killTrial, pauseTrial, preemptRun } from "../db/trial-control.js";
 import { listErrors, retryErrors } from "../db/trial-errors.js";
 import {
@@ -32,6 +32,7 @@ import { linkTrialSource, type TrialSource } from "../db/trial-sources.js";
 import { createTrial, getTrial, getTrialRow, listTrials, recordsLeft, type TrialRow } from "../db/trials.js";
 import { parsePage } from "../page-token.js";
 import { assertId, assertNotNegative, assertRequestId, assertText, checkedUuid } from "../request-checks.js";
+import { closeAbandoned } from "./close-abandoned.js";
 import type { ServiceContext } from "./service-context.js";
 import { startTrialRun } from "./start-trial-run.js";
 
@@ -100,6 +101,10 @@ export function createTrialService(context: ServiceContext): ServiceHandlers<typ
 		async retryTrialErrors({ requestId, trialId }) {
 			assertRequestId(requestId);
 			assertId("trial_id", trialId);
+			if ((await findAnswer(db, requestId, RetryTrialErrorsResponseSchema)) === undefined) {
+				// As after a crash of the machine, which nobody has told the server of.
+				await closeAbandoned(context, trialId);
+			}
 			return db.write((tx) =>
 				once(tx, requestId, RetryTrialErrorsResponseSchema, async () => {
 					const { trial, removed } = await retryErrors(tx, trialId);

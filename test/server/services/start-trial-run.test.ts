@@ -65,6 +65,18 @@ describe("StartTrialRun where a run is open", { timeout: 60_000 }, () => {
 		assert.deepEqual([trial?.state, trial?.trialRunId], [TrialState.ACTIVE, 2]);
 	});
 
+	it("closes it as FAILED so for RetryTrialErrors too", async () => {
+		const { trials, trialId } = await openRun();
+		const retry = { requestId: randomUUID(), trialId };
+		assert.equal((await trials.retryTrialErrors(retry)).removedCount, 0n);
+		const { trialRun } = await trials.getTrialRun({ trialId, trialRunId: 1 });
+		assert.equal(trialRun?.state, TrialRunState.FAILED);
+		assert.equal((await trials.startTrialRun({ trialId, worldSize: 1, ...owner() })).trialRun?.trialRunId, 2);
+		// A repetition gets its answer, and touches no run.
+		assert.equal((await trials.retryTrialErrors(retry)).removedCount, 0n);
+		assert.equal((await trials.getTrialRun({ trialId, trialRunId: 2 })).trialRun?.state, TrialRunState.FORMING);
+	});
+
 	it("takes a run without owner and members for abandoned after as long", async () => {
 		const { trials, trialId } = await openRun({ owned: false });
 		const { trialRun } = await trials.startTrialRun({ trialId, worldSize: 1 });

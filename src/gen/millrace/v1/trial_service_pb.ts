@@ -1063,7 +1063,7 @@ export const TrialService: GenService<{
    * Removes the dead letters of a trial, so that its next run processes these records again. The trial, also a
    * completed one, is active then.
    *
-   * FAILED_PRECONDITION if a run is open, or the trial is canceled.
+   * FAILED_PRECONDITION if a run is open and stays so, or the trial is canceled.
    *
    * @generated from rpc millrace.v1.TrialService.RetryTrialErrors
    */
