@@ -1,13 +1,6 @@
 import type { Member } from "../../gen/millrace/v1/trial_pb.js";
-import {
-	foldMetrics,
-	type GroupSummary,
-	parseSummary,
-	type Summary,
-	setLast,
-	writeSummary,
-} from "../summary-metrics.js";
 import type { Transaction } from "./database.js";
+import { markSummaryStale } from "./trial-summary.js";
 
 /**
  * Archives the reports of batch processing that no commit of their run confirmed, after the run was closed. A
@@ -34,7 +27,7 @@ export async function archiveUnconfirmed(tx: Transaction, trialId: number, trial
 		trialRunId,
 	);
 	if (archived > 0) {
-		await recomputeSummary(tx, trialId);
+		await markSummaryStale(tx, trialId);
 	}
 }
 
@@ -52,7 +45,7 @@ export async function archiveDroppedParts(tx: Transaction, member: Member): Prom
 		member.memberUuid,
 	);
 	if (archived > 0) {
-		await recomputeSummary(tx, member.trialId);
+		await markSummaryStale(tx, member.trialId);
 	}
 }
 
@@ -70,7 +63,7 @@ export async function archiveEarlierFinish(tx: Transaction, trialId: number, tri
 		trialRunId,
 	);
 	if (archived > 0) {
-		await recomputeSummary(tx, trialId);
+		await markSummaryStale(tx, trialId);
 	}
 }
 
@@ -84,9 +77,9 @@ export async function archiveRolledBack(
 	trialId: number,
 	trialRunId: number,
 	lowest: ReadonlyMap<string, number>,
-): Promise<boolean> {
+): Promise<void> {
 	if (trialRunId === 1 || lowest.size === 0) {
-		return false;
+		return;
 	}
 	let archived = 0;
 	for (const group of await groupsOf(tx, trialId)) {
@@ -100,7 +93,9 @@ export async function archiveRolledBack(
 			trialRunId,
 		);
 	}
-	return archived > 0;
+	if (archived > 0) {
+		await markSummaryStale(tx, trialId);
+	}
 }
 
 /** Returns the groups of a trial by one search in the index for each, however many reports they have. */
@@ -115,81 +110,4 @@ async function groupsOf(tx: Transaction, trialId: number): Promise<string[]> {
 		trialId,
 	);
 	return rows.map((row) => row.name);
-}
-
-/** Adds new reports, given as the metrics of each group in their order, to a trial's summary. */
-export async function foldSummary(
-	tx: Transaction,
-	trialId: number,
-	reported: ReadonlyMap<string, readonly Readonly<Record<string, unknown>>[]>,
-): Promise<void> {
-	const row = await tx.get<{ summary: string }>("SELECT summary FROM trials WHERE id = ?", trialId);
-	const summary = parseSummary(row?.summary ?? "{}");
-	for (const [group, reports] of reported) {
-		const metrics = groupOf(summary, group);
-		for (const report of reports) {
-			foldMetrics(metrics, report);
-		}
-	}
-	await storeSummary(tx, trialId, summary);
-}
-
-/** Groups whose reports are no metrics of the model; they have no steps, no merging and no summary. */
-export const profilingGroups: ReadonlySet<string> = new Set(["gpu", "cpu", "memory", "disk", "network"]);
-
-const pageSize = 5_000;
-
-/** Computes a trial's summary anew, from the reports that are not archived. */
-export async function recomputeSummary(tx: Transaction, trialId: number): Promise<void> {
-	const summary: Summary = new Map();
-	const newest = new Map<string, { endTime: number; metrics: Record<string, unknown> }>();
-	let after: readonly [number, number, number] = [0, -2, 0];
-	for (;;) {
-		const rows = await tx.all<{
-			id: number;
-			trial_run_id: number;
-			step: number;
-			group_name: string;
-			end_time: number;
-			metrics: string;
-		}>(
-			`SELECT id, trial_run_id, step, group_name, end_time, metrics FROM metric_reports
-			WHERE trial_id = ? AND archived = 0 AND (trial_run_id, step, id) > (?, ?, ?)
-			ORDER BY trial_run_id, step, id LIMIT ${pageSize}`,
-			trialId,
-			...after,
-		);
-		for (const row of rows) {
-			if (!profilingGroups.has(row.group_name)) {
-				const metrics = JSON.parse(row.metrics) as Record<string, unknown>;
-				foldMetrics(groupOf(summary, row.group_name), metrics);
-				const last = newest.get(row.group_name);
-				if (last === undefined || row.end_time >= last.endTime) {
-					newest.set(row.group_name, { endTime: row.end_time, metrics });
-				}
-			}
-		}
-		const end = rows.at(-1);
-		if (end === undefined || rows.length < pageSize) {
-			break;
-		}
-		after = [end.trial_run_id, end.step, end.id];
-	}
-	for (const [group, { metrics }] of newest) {
-		setLast(groupOf(summary, group), metrics);
-	}
-	await storeSummary(tx, trialId, summary);
-}
-
-function groupOf(summary: Summary, name: string): GroupSummary {
-	let group = summary.get(name);
-	if (group === undefined) {
-		group = new Map();
-		summary.set(name, group);
-	}
-	return group;
-}
-
-async function storeSummary(tx: Transaction, trialId: number, summary: Summary): Promise<void> {
-	await tx.run("UPDATE trials SET summary = ? WHERE id = ?", writeSummary(summary), trialId);
 }

@@ -2,7 +2,8 @@ import { isDeepStrictEqual } from "node:util";
 import { MillraceError } from "../../errors.js";
 import type { ReducedMetrics } from "../../gen/millrace/v1/rendezvous_pb.js";
 import type { Transaction } from "./database.js";
-import { archiveRolledBack, foldSummary, profilingGroups, recomputeSummary } from "./metric-archive.js";
+import { archiveRolledBack } from "./metric-archive.js";
+import { foldSummary, profilingGroups } from "./trial-summary.js";
 
 /** The metrics of a report, parsed. */
 export type Metrics = Readonly<Record<string, unknown>>;
@@ -45,7 +46,7 @@ export async function storeReports(
 	tx: Transaction,
 	reports: readonly AdmittedReport[],
 ): Promise<(MillraceError | undefined)[]> {
-	const rolledBack = await archiveOlder(tx, reports);
+	await archiveOlder(tx, reports);
 	const known = await findRows(tx, reports);
 	const inserted: Row[] = [];
 	const merged = new Set<Row>();
@@ -74,7 +75,7 @@ export async function storeReports(
 	});
 	await insertRows(tx, inserted);
 	await updateRows(tx, [...merged]);
-	await summarize(tx, stored, rolledBack);
+	await summarize(tx, stored);
 	return failures;
 }
 
@@ -116,8 +117,8 @@ function originOf(report: AdmittedReport): number {
 	return report.commitNumber > 0 ? 1 : 0;
 }
 
-/** Archives what plain reports roll back, and returns the trials of which it archived something. */
-async function archiveOlder(tx: Transaction, reports: readonly AdmittedReport[]): Promise<Set<number>> {
+/** Archives what plain reports roll back. */
+async function archiveOlder(tx: Transaction, reports: readonly AdmittedReport[]): Promise<void> {
 	const lowest = new Map<number, { trialRunId: number; steps: Map<string, number> }>();
 	for (const report of reports) {
 		if (originOf(report) === 0 && report.stepsCompleted !== undefined) {
@@ -127,13 +128,9 @@ async function archiveOlder(tx: Transaction, reports: readonly AdmittedReport[])
 			trial.steps.set(report.group, Math.min(steps, report.stepsCompleted));
 		}
 	}
-	const rolledBack = new Set<number>();
 	for (const [trialId, { trialRunId, steps }] of lowest) {
-		if (await archiveRolledBack(tx, trialId, trialRunId, steps)) {
-			rolledBack.add(trialId);
-		}
+		await archiveRolledBack(tx, trialId, trialRunId, steps);
 	}
-	return rolledBack;
 }
 
 async function findRows(tx: Transaction, reports: readonly AdmittedReport[]): Promise<Map<string, Row>> {
@@ -231,14 +228,10 @@ async function updateRows(tx: Transaction, rows: readonly Row[]): Promise<void> 
 	}
 }
 
-async function summarize(
-	tx: Transaction,
-	reports: readonly AdmittedReport[],
-	rolledBack: ReadonlySet<number>,
-): Promise<void> {
+async function summarize(tx: Transaction, reports: readonly AdmittedReport[]): Promise<void> {
 	const trials = new Map<number, Map<string, Metrics[]>>();
 	for (const { trialId, group, metrics } of reports) {
-		if (!rolledBack.has(trialId) && !profilingGroups.has(group)) {
+		if (!profilingGroups.has(group)) {
 			const groups = trials.get(trialId) ?? new Map<string, Metrics[]>();
 			trials.set(trialId, groups);
 			const list = groups.get(group);
@@ -251,8 +244,5 @@ async function summarize(
 	}
 	for (const [trialId, groups] of trials) {
 		await foldSummary(tx, trialId, groups);
-	}
-	for (const trialId of rolledBack) {
-		await recomputeSummary(tx, trialId);
 	}
 }

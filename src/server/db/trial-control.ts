@@ -1,11 +1,11 @@
 import { MillraceError } from "../../errors.js";
-import { type Trial, TrialRunState } from "../../gen/millrace/v1/trial_pb.js";
+import { TrialRunState } from "../../gen/millrace/v1/trial_pb.js";
 import type { Transaction } from "./database.js";
 import { closeRun, findOpenRun, getRunRow, isOpen, type TrialRunRow } from "./trial-runs.js";
-import { getTrial, getTrialRow, setTrialState, type TrialRow } from "./trials.js";
+import { getTrialRow, setTrialState, type TrialRow } from "./trials.js";
 
 /** Asks an active trial to pause: at once without an open run, else at its next commit. */
-export async function pauseTrial(tx: Transaction, trialId: number): Promise<Trial> {
+export async function pauseTrial(tx: Transaction, trialId: number): Promise<void> {
 	const trial = await getTrialRow(tx, trialId);
 	if (trial.state === "ACTIVE") {
 		if ((await findOpenRun(tx, trialId)) === undefined) {
@@ -14,7 +14,6 @@ export async function pauseTrial(tx: Transaction, trialId: number): Promise<Tria
 			await tx.run("UPDATE trials SET pause_requested = 1 WHERE id = ?", trialId);
 		}
 	}
-	return getTrial(tx, trialId);
 }
 
 /**
@@ -22,7 +21,7 @@ export async function pauseTrial(tx: Transaction, trialId: number): Promise<Tria
  *
  * Throws `failed_precondition` if it is completed or canceled.
  */
-export async function activateTrial(tx: Transaction, trialId: number): Promise<Trial> {
+export async function activateTrial(tx: Transaction, trialId: number): Promise<void> {
 	const trial = await getTrialRow(tx, trialId);
 	if (trial.state === "COMPLETED" || trial.state === "CANCELED") {
 		throw new MillraceError(
@@ -31,7 +30,6 @@ export async function activateTrial(tx: Transaction, trialId: number): Promise<T
 		);
 	}
 	await setTrialState(tx, trialId, "ACTIVE");
-	return getTrial(tx, trialId);
 }
 
 /** Asks all active trials of an experiment to pause. */
@@ -74,11 +72,7 @@ export async function preemptRun(
 }
 
 /** Ends a trial that has not ended. Returns the id of the run that was closed with it, or 0. */
-export async function killTrial(
-	tx: Transaction,
-	trialId: number,
-	reason: string,
-): Promise<{ trial: Trial; closedRunId: number }> {
+export async function killTrial(tx: Transaction, trialId: number, reason: string): Promise<number> {
 	const trial = await getTrialRow(tx, trialId);
 	let closedRunId = 0;
 	if (trial.state === "ACTIVE" || trial.state === "PAUSED") {
@@ -90,7 +84,7 @@ export async function killTrial(
 			closedRunId = run.trial_run_id;
 		}
 	}
-	return { trial: await getTrial(tx, trialId), closedRunId };
+	return closedRunId;
 }
 
 async function trialsOf(

@@ -28,6 +28,8 @@ export interface TrialRow {
 	readonly records_failed: number;
 	readonly max_step: number;
 	readonly summary: string;
+	/** Not 0 where the summary is to be computed anew; it counts what happened since it was true. */
+	readonly summary_stale: number;
 	readonly create_time: number;
 	readonly end_time: number | null;
 }
@@ -76,18 +78,16 @@ export async function getTrial(db: Reader, trialId: number): Promise<Trial> {
 	return toTrial(await getTrialRow(db, trialId));
 }
 
-/** Returns trials with an id below `before`, the newest first; all experiments' if `experimentId` is 0. */
-export async function listTrials(db: Reader, experimentId: number, before: number, limit: number): Promise<Trial[]> {
-	const rows =
-		experimentId === 0
-			? await db.all<TrialRow>("SELECT * FROM trials WHERE id < ? ORDER BY id DESC LIMIT ?", before, limit)
-			: await db.all<TrialRow>(
-					"SELECT * FROM trials WHERE experiment_id = ? AND id < ? ORDER BY id DESC LIMIT ?",
-					experimentId,
-					before,
-					limit,
-				);
-	return rows.map(toTrial);
+/** Returns the rows of trials with an id below `before`, the newest first; all experiments' if `experimentId` is 0. */
+export async function listTrials(db: Reader, experimentId: number, before: number, limit: number): Promise<TrialRow[]> {
+	return experimentId === 0
+		? db.all<TrialRow>("SELECT * FROM trials WHERE id < ? ORDER BY id DESC LIMIT ?", before, limit)
+		: db.all<TrialRow>(
+				"SELECT * FROM trials WHERE experiment_id = ? AND id < ? ORDER BY id DESC LIMIT ?",
+				experimentId,
+				before,
+				limit,
+			);
 }
 
 /** Sets a trial's state. A request to pause does not outlive it. */

@@ -29,7 +29,8 @@ import {
 	toTrialRun,
 } from "../db/trial-runs.js";
 import { linkTrialSource, type TrialSource } from "../db/trial-sources.js";
-import { createTrial, getTrial, getTrialRow, listTrials, recordsLeft, type TrialRow } from "../db/trials.js";
+import { freshTrial, getFreshTrial } from "../db/trial-summary.js";
+import { createTrial, getTrialRow, listTrials, recordsLeft, type TrialRow } from "../db/trials.js";
 import { parsePage } from "../page-token.js";
 import { assertId, assertNotNegative, assertRequestId, assertText, checkedUuid } from "../request-checks.js";
 import { closeAbandoned } from "./close-abandoned.js";
@@ -53,7 +54,7 @@ export function createTrialService(context: ServiceContext): ServiceHandlers<typ
 
 		async getTrial({ trialId }) {
 			assertId("trial_id", trialId);
-			return { trial: await getTrial(db, trialId) };
+			return { trial: await getFreshTrial(db, trialId) };
 		},
 
 		async listTrials(request) {
@@ -61,7 +62,7 @@ export function createTrialService(context: ServiceContext): ServiceHandlers<typ
 			const page = parsePage(`trials of ${request.experimentId}`, request);
 			const before = Number(page.after ?? Number.MAX_SAFE_INTEGER);
 			const found = await listTrials(db, request.experimentId, before, page.size + 1);
-			const trials = found.slice(0, page.size);
+			const trials = await Promise.all(found.slice(0, page.size).map((row) => freshTrial(db, row)));
 			return { trials, nextPageToken: page.next(found.length, () => trials.at(-1)?.id ?? 0) };
 		},
 
@@ -134,33 +135,36 @@ export function createTrialService(context: ServiceContext): ServiceHandlers<typ
 					assertCompletable(before, await getTrialRow(tx, trialId));
 				}
 				const trialRun = toTrialRun(await closeRun(tx, trialId, trialRunId, state, reason));
-				return { trialRun, trial: await getTrial(tx, trialId), wasOpen: isOpen(before) };
+				return { trialRun, wasOpen: isOpen(before) };
 			});
-			const { trialRun, trial } = ended;
+			const { trialRun } = ended;
 			if (ended.wasOpen) {
 				runClosed(trialId, trialRunId, trialRun.state, trialRun.reason);
 			}
+			const trial = await getFreshTrial(db, trialId);
 			return { decision: decide(trialRun, trial), trialRun, trial };
 		},
 
 		async pauseTrial({ trialId }) {
 			assertId("trial_id", trialId);
-			return { trial: await db.write((tx) => pauseTrial(tx, trialId)) };
+			await db.write((tx) => pauseTrial(tx, trialId));
+			return { trial: await getFreshTrial(db, trialId) };
 		},
 
 		async activateTrial({ trialId }) {
 			assertId("trial_id", trialId);
-			return { trial: await db.write((tx) => activateTrial(tx, trialId)) };
+			await db.write((tx) => activateTrial(tx, trialId));
+			return { trial: await getFreshTrial(db, trialId) };
 		},
 
 		async killTrial({ trialId }) {
 			assertId("trial_id", trialId);
 			const reason = "a user killed the trial";
-			const { trial, closedRunId } = await db.write((tx) => killTrial(tx, trialId, reason));
+			const closedRunId = await db.write((tx) => killTrial(tx, trialId, reason));
 			if (closedRunId > 0) {
 				runClosed(trialId, closedRunId, TrialRunState.KILLED, reason);
 			}
-			return { trial };
+			return { trial: await getFreshTrial(db, trialId) };
 		},
 
 		async reportTrialSourceInfo(request) {

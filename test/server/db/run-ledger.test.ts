@@ -231,7 +231,8 @@ describe("decideStep", { timeout: 30_000 }, () => {
 		const { db, ledger, trialId } = await open();
 		await ledger.openRun(joinOf(trialId));
 		assert.deepEqual(await ledger.decideStep(trialId, 1, false), { preempted: false });
-		const asked = await db.write((tx) => pauseTrial(tx, trialId));
+		await db.write((tx) => pauseTrial(tx, trialId));
+		const asked = await getTrial(db, trialId);
 		assert.deepEqual([asked.state, asked.pauseRequested], [TrialState.ACTIVE, true]);
 		assert.deepEqual(await ledger.decideStep(trialId, 1, true), { preempted: false });
 		assert.deepEqual(await ledger.decideStep(trialId, 1, false), { preempted: true });

@@ -14,6 +14,9 @@ export const survival: Migration = {
 		// The part that the member is at. Writes of an earlier one are refused.
 		"ALTER TABLE members ADD COLUMN part INTEGER NOT NULL DEFAULT 0",
 		"ALTER TABLE trials ADD COLUMN records_failed INTEGER NOT NULL DEFAULT 0",
+		// Counts what changed since the summary was true; it is 0 where that is still so.
+		"ALTER TABLE trials ADD COLUMN summary_stale INTEGER NOT NULL DEFAULT 0",
+		"CREATE INDEX open_runs ON trial_runs (trial_id, trial_run_id) WHERE state IN ('FORMING', 'RUNNING')",
 		// A dead letter is not among the done ranges; the trial is finished when each record is one or the other.
 		`CREATE TABLE trial_errors (
 			trial_id INTEGER NOT NULL REFERENCES trials (id),
