@@ -99,12 +99,11 @@ export class OutputFiles {
 	}
 
 	/**
-	 * Deletes what no call of collect has returned, for a part that is given up. Everything returned must be
-	 * committed by then.
+	 * Returns what calls of collect have returned, for a part that is given up. Everything returned must be committed
+	 * by then.
 	 */
-	async removeUncommitted(): Promise<void> {
-		const committed = [...this.#collected.keys()].map((file) => `${this.name}/${file}`);
-		await sweepPart(path.dirname(this.#directory), this.name, new Set(committed));
+	giveUp(): DroppedOutputs {
+		return new DroppedOutputs(path.dirname(this.#directory), this.name, [...this.#collected.keys()]);
 	}
 
 	/** Undefined if nothing can have changed since `before`. */
@@ -159,6 +158,26 @@ export class OutputFiles {
 				await handle.close();
 			}
 		}
+	}
+}
+
+/** The committed files of a part that was given up. What it has started may still write others. */
+export class DroppedOutputs {
+	readonly #trialDirectory: string;
+	readonly #name: string;
+	readonly #committed: readonly string[];
+
+	/** `committed` are files below the directory `name` of the trial's directory. */
+	constructor(trialDirectory: string, name: string, committed: readonly string[]) {
+		this.#trialDirectory = trialDirectory;
+		this.#name = name;
+		this.#committed = committed;
+	}
+
+	/** Deletes what is there and not committed. */
+	async removeUncommitted(): Promise<void> {
+		const committed = this.#committed.map((file) => `${this.#name}/${file}`);
+		await sweepPart(this.#trialDirectory, this.#name, new Set(committed));
 	}
 }
 

@@ -7,6 +7,7 @@ import type { OnError } from "./batch-process-options.js";
 import type { BatchProcessor } from "./batch-processor.js";
 import { Committer } from "./committer.js";
 import type { JoinedRun } from "./join-run.js";
+import type { DroppedOutputs } from "./output-files.js";
 import { Part } from "./part.js";
 import type { RecordSpan, ShardBatch } from "./sharding.js";
 import { workerStatusFile } from "./worker-status-file.js";
@@ -32,8 +33,8 @@ export interface ReplaceableProcessorOptions<B> {
 export class ReplaceableProcessor<B> {
 	readonly #options: ReplaceableProcessorOptions<B>;
 	readonly #reporter: MetricReporter;
-	/** The parts before, which may still be written to by what their processors have left running. */
-	readonly #dropped: Part[] = [];
+	/** Of the parts before, which may still be written to by what their processors have left running. */
+	readonly #dropped: DroppedOutputs[] = [];
 	#part: Part;
 	#committer: Committer;
 	/** Since `start`. */
@@ -73,8 +74,10 @@ export class ReplaceableProcessor<B> {
 		// Whether or not a model is in order, it is of no use any more.
 		await dropped.closeModels().catch(() => {});
 		await run.connection.progress.startPart({ member: run.member, part: dropped.number + 1 });
-		this.#dropped.push(dropped);
-		await dropped.outputs.removeUncommitted();
+		// Of the part itself nothing is kept: there is one for each failing record, and its reducers may be large.
+		const outputs = dropped.outputs.giveUp();
+		this.#dropped.push(outputs);
+		await outputs.removeUncommitted();
 		const { number, committedStep, nextCommit } = dropped;
 		this.#part = this.#newPart({ number: number + 1, step: committedStep, nextCommit });
 		this.#committer = new Committer(this.#part);
@@ -123,7 +126,7 @@ export class ReplaceableProcessor<B> {
 		await this.#called("onFinish", () => this.#processor.onFinish?.(results));
 		atStep("end.on-finish-done");
 		await this.#part.closeModels();
-		for (const { outputs } of this.#dropped) {
+		for (const outputs of this.#dropped) {
 			await outputs.removeUncommitted();
 		}
 		await this.#committer.commitFinish();

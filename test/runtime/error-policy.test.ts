@@ -166,6 +166,13 @@ describe('batchProcess with onError "skip"', { timeout: 900_000 }, () => {
 		);
 	});
 
+	it("keeps nothing in memory of the processors that were replaced", async () => {
+		const { ends } = await run(1, { records: 20, batchSize: 4, bad: { process: [1, 2, 5, 9, 13, 14] } });
+		const [kept] = calls(ends[0] as WorkerEnd, "kept");
+		// The one at work, and the last one before it at most, which a frame of the stack may still name.
+		assert.ok((kept?.processor ?? 99) <= 2, `${kept?.processor} of ${calls(ends[0] as WorkerEnd, "setup").length}`);
+	});
+
 	it("fails where all records of a batch fail, as then none of them is at fault", async () => {
 		const bad = { process: [4, 6, 7], get: [5] };
 		const { trialId, ends, stderr } = await run(1, { records: 12, batchSize: 4, bad });

@@ -1,6 +1,9 @@
 // A worker whose records fail where it is told. WORKER_OPTIONS is its JSON.
 import { appendFileSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { setImmediate } from "node:timers/promises";
+import { setFlagsFromString } from "node:v8";
+import { runInNewContext } from "node:vm";
 import {
 	type BatchInfo,
 	type BatchProcessOptions,
@@ -48,6 +51,7 @@ const {
 const bad: BadRecords = (typeof given === "string" ? JSON.parse(readFileSync(given, "utf8")) : given) ?? {};
 const attempts = new Map<number, number>();
 let processors = 0;
+const made: WeakRef<object>[] = [];
 
 class Sum implements MetricReducer<number> {
 	#sum = 0;
@@ -73,6 +77,7 @@ class Failing extends BatchProcessor<number[]> {
 
 	constructor(context: BatchProcessorContext) {
 		super(context);
+		made.push(new WeakRef(this));
 		this.#sum = context.wrapReducer(new Sum(), { name: "sum" });
 		// It tells another order, and a value that is missing or there twice.
 		const hash = (values: readonly number[]) => values.reduce((h, value) => (h * 31 + value + 1) % 1_000_003, 7);
@@ -126,6 +131,7 @@ class Failing extends BatchProcessor<number[]> {
 
 	override async onFinish(results: object) {
 		await this.#called("onFinish", { results });
+		await countKept();
 	}
 
 	async #called(call: string, detail: object = {}): Promise<void> {
@@ -142,6 +148,15 @@ class Failing extends BatchProcessor<number[]> {
 			throw new Error(`planted in ${call}`);
 		}
 	}
+}
+
+/** Says how many processors are still held in memory. */
+async function countKept(): Promise<void> {
+	setFlagsFromString("--expose-gc");
+	// A WeakRef holds what it was made for until the task ends.
+	await setImmediate();
+	runInNewContext("gc")();
+	say({ call: "kept", processor: made.filter((ref) => ref.deref() !== undefined).length });
 }
 
 function say(line: object): void {
