@@ -2,13 +2,14 @@ import { availableParallelism } from "node:os";
 import { type Command, Option } from "commander";
 import { MillraceError } from "../errors.js";
 import { exitCodes } from "../exit-codes.js";
+import { graceMs } from "../grace.js";
 import { launch } from "../launcher/launch.js";
 import { preemptRun } from "../launcher/preempt-run.js";
 import { wasPreempted } from "../launcher/was-preempted.js";
 import { watchParentPipe } from "../parent-pipe.js";
 import { onStopSignals } from "../stop-signals.js";
-import { graceMs, seconds } from "./grace.js";
 import { addNodeFlags, type NodeFlags, nodesOf } from "./node-flags.js";
+import { seconds } from "./seconds.js";
 
 interface LaunchFlags extends NodeFlags {
 	nprocPerNode?: string;

@@ -4,13 +4,14 @@ import { dataDirectory } from "../data-directory.js";
 import { isMillraceError, MillraceError } from "../errors.js";
 import { exitCodes } from "../exit-codes.js";
 import { environmentVariablesOf } from "../experiment-config.js";
+import { graceMs } from "../grace.js";
 import { readExperimentFile } from "../launcher/experiment-file.js";
 import { resolveEntrypoint } from "../launcher/resolve-entrypoint.js";
 import { runTrial } from "../launcher/run-trial.js";
 import { watchParentPipe } from "../parent-pipe.js";
 import { connect } from "../sdk/connect.js";
 import { onStopSignals } from "../stop-signals.js";
-import { graceMs, seconds } from "./grace.js";
+import { seconds } from "./seconds.js";
 import { trialId } from "./trial-id.js";
 
 interface RunFlags {

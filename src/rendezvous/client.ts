@@ -29,8 +29,10 @@ export interface Taken {
 	readonly preempted: boolean;
 }
 
-/** A batch that is being processed. */
+/** A batch that is waited for, or processed. */
 export interface StepBegin {
+	/** Whether it is still being loaded. Default false. */
+	readonly isLoading?: boolean;
 	/** The index of the batch on this worker, which is also the number of steps that it has completed. */
 	readonly step: number;
 	/** The first record of the batch. */
@@ -61,9 +63,9 @@ export interface RendezvousMember {
 	 * Throws `aborted` if the run ends before all have contributed: the message names who is missing.
 	 */
 	collective(given: Given): Promise<Taken>;
-	/** Notes that a batch is being processed: its records are named if this worker is lost. */
+	/** Notes that a batch is waited for, or being processed: its records are named if this worker is lost. */
 	beginStep(step: StepBegin): void;
-	/** Notes that the batch is processed. */
+	/** Notes that it is so no longer. */
 	endStep(): void;
 	/**
 	 * Leaves the run before its end: it fails for this reason. Resolves when the server knows, or could not be told for

@@ -16,7 +16,7 @@ export interface MemberThreadData {
 	readonly connectMs: number;
 	readonly retryMs: number;
 	readonly join: JoinInit;
-	/** How long one batch may take before the process is ended; undefined for ever. */
+	/** How long loading one batch, or processing it, may take before the process is ended; undefined for ever. */
 	readonly stepTimeoutMs: number | undefined;
 	/** How long the main thread may take to leave or close once the run is over. */
 	readonly reactMs: number;
@@ -92,7 +92,7 @@ function attend({ address, connectMs, retryMs, join, stepTimeoutMs, reactMs, ste
 
 /** Within which time the main thread has to do something, and what ends this process if it does not. */
 interface Limits {
-	/** For one batch. */
+	/** For loading one batch, and for processing it. */
 	readonly stepTimeoutMs: number | undefined;
 	/** For the end of the run. */
 	readonly reactMs: number;
@@ -129,7 +129,7 @@ function watchMain(
 		} else if (step !== undefined && time - since > stepTimeoutMs) {
 			clearInterval(timer);
 			end(
-				`processBatch of step ${step.step}, records ${step.first} to ${step.end - 1}, took longer than ` +
+				`${step.isLoading ? "loading" : "processBatch of"} step ${step.step}, records ${step.first} to ${step.end - 1}, took longer than ` +
 					`stepTimeout ${stepTimeoutMs / 1000} s`,
 			);
 		}

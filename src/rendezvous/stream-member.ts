@@ -115,8 +115,8 @@ export class StreamMember implements RendezvousMember {
 	}
 
 	endStep(): void {
+		this.#lastStep += this.#step?.isLoading ? 0 : 1;
 		this.#step = undefined;
-		this.#lastStep += 1;
 	}
 
 	async leave(reason: string): Promise<void> {

@@ -12,7 +12,7 @@ import { StepMemory } from "./step-memory.js";
 export interface ThreadAttendOptions {
 	/** Gets the member while it waits for the others. */
 	readonly watch?: (member: RendezvousMember) => void;
-	/** How long one batch may take, in milliseconds, before this process is ended. Default: for ever. */
+	/** How long loading one batch, or processing it, may take, in milliseconds, before this process is ended. Default: for ever. */
 	readonly stepTimeoutMs?: number | undefined;
 	/**
 	 * How long this thread may take to leave or close once the run is over, in milliseconds, before this process is
@@ -46,7 +46,7 @@ export function startMemberThread(): MemberThread {
 /**
  * As `attend`, but the stream is held by a thread of its own, over a connection of its own to the channel's server:
  * user code that blocks this thread costs no membership. The thread also ends the process, by SIGKILL, when
- * a batch takes longer than `stepTimeoutMs`, or this thread has not left `reactMs` after the end of the run.
+ * a batch takes longer to load or to process than `stepTimeoutMs`, or this thread has not left `reactMs` after the end of the run.
  */
 export async function attendInThread(
 	{ worker }: MemberThread,

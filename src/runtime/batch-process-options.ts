@@ -25,8 +25,10 @@ export interface BatchProcessOptions<T, B> {
 	/** Hyperparameters, where this call makes the trial; a trial that exists has its own, which win. */
 	readonly hparams?: JsonObject;
 	/**
-	 * How long a single processBatch may take, in seconds. One that takes longer is taken for stuck: its records are
-	 * named on stderr, the worker is killed, and the run has failed. Default: for ever.
+	 * How long a worker may wait for a batch that is being loaded, and how long a single processBatch may take, in
+	 * seconds. What takes longer is taken for stuck: its records are named on stderr, the worker is killed, and the run
+	 * has failed. Not covered are the constructor and setup of the processor, onCheckpointStart and onFinish.
+	 * Default: for ever.
 	 */
 	readonly stepTimeout?: number;
 	/** Whether models write ONNX Runtime's profile to the tensorboard path; default false. */

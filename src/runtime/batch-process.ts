@@ -1,5 +1,6 @@
 import { messageOf } from "../errors.js";
 import { exitCodes } from "../exit-codes.js";
+import { graceMs } from "../grace.js";
 import { watchParentPipe } from "../parent-pipe.js";
 import { atStep } from "../steps.js";
 import { assertProcessor } from "./assert-processor.js";
@@ -64,12 +65,13 @@ export async function batchProcess<T, B = T[]>(
 		// Before a trial is recorded for nothing.
 		toDataset(source);
 	}
+	const allowedMs = graceMs();
 	watchParentPipe(() => process.exit(exitCodes.parentLost));
 	const run = await joinRun(settings);
 	if (run.kind === "finished") {
 		return { status: "completed", trialId: run.trialId, trialRunId: run.trialRunId };
 	}
-	const releaseSignals = preemptAtSignal(run);
+	const releaseSignals = preemptAtSignal(run, allowedMs);
 	let trialDirectory: string | undefined;
 	try {
 		const dataset = await openDataset(source, run.rendezvous, settings.distributed);

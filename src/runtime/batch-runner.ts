@@ -65,7 +65,7 @@ export class BatchRunner<B> {
 		const { signal } = current.part.run.rendezvous;
 		let isOfProcessor = false;
 		try {
-			const content = await loaded;
+			const content = await current.loaded(batch, loaded);
 			signal.throwIfAborted();
 			isOfProcessor = true;
 			await current.process(batch, content);

@@ -77,12 +77,12 @@ export async function* loadBatches<T, B = T[]>(
 	const loading: LoadingBatch<B>[] = [];
 	let isStopped = false;
 
-	function startNext(isAhead: boolean): boolean {
+	function startNext(): boolean {
 		const next = upcoming.next();
 		if (next.done === true) return false;
 		const load = async (): Promise<B> => {
-			// Loading may be synchronous: the consumer shall get its batch and start the model first.
-			if (isAhead) await new Promise((resolve) => setImmediate(resolve));
+			// Loading may be synchronous: the consumer shall get its batch, and start the model or its watch, first.
+			await new Promise((resolve) => setImmediate(resolve));
 			if (isStopped) throw new MillraceError("cancelled", "loading was stopped");
 			return loadBatch(dataset, next.value.indices, options.collate);
 		};
@@ -94,9 +94,9 @@ export async function* loadBatches<T, B = T[]>(
 
 	try {
 		for (;;) {
-			if (loading.length === 0 && !startNext(false)) return;
+			if (loading.length === 0 && !startNext()) return;
 			const current = loading.shift() as LoadingBatch<B>;
-			while (loading.length < prefetch && startNext(true)) {}
+			while (loading.length < prefetch && startNext()) {}
 			yield current;
 		}
 	} finally {

@@ -6,11 +6,13 @@ import type { JoinedRun } from "./join-run.js";
 
 /**
  * Lets the first SIGTERM or SIGINT ask the server to preempt the run, so that all its workers commit and stop
- * together at the next commit; another one, later, ends this process. Returns what leaves the signals to Node
- * again.
+ * together at the next commit; another one, later, ends this process. Where no launcher does, so does the end of the
+ * grace, in milliseconds. Returns what leaves the signals to Node again.
  */
-export function preemptAtSignal(run: JoinedRun): () => void {
+export function preemptAtSignal(run: JoinedRun, graceMs: number): () => void {
+	const hasLauncher = process.env.MILLRACE_PARENT_PIPE !== undefined;
 	const signals = onStopSignals({ names: ["SIGTERM", "SIGINT"] });
+	let timer: NodeJS.Timeout | undefined;
 	let isAsked = false;
 	signals.deliver((signal) => {
 		if (isAsked) {
@@ -18,9 +20,18 @@ export function preemptAtSignal(run: JoinedRun): () => void {
 		}
 		isAsked = true;
 		console.error(`millrace: ${signal}: stopping at the next commit; again to end at once`);
+		if (!hasLauncher) {
+			timer = setTimeout(() => {
+				console.error(`millrace: no commit within ${graceMs / 1_000} s of ${signal}: ending now`);
+				process.exit(signalExitCode(signal));
+			}, graceMs);
+		}
 		void askToPreempt(run, signal);
 	});
-	return () => signals.release();
+	return () => {
+		clearTimeout(timer);
+		signals.release();
+	};
 }
 
 async function askToPreempt({ connection, member }: JoinedRun, signal: NodeJS.Signals): Promise<void> {

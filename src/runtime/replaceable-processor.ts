@@ -84,6 +84,17 @@ export class ReplaceableProcessor<B> {
 		await this.start();
 	}
 
+	/** Waits for a batch, which counts as being at it: it may never come. Throws what loading throws. */
+	async loaded({ step, range }: ShardBatch, loading: Promise<B>): Promise<B> {
+		const { rendezvous } = this.#options.run;
+		rendezvous.beginStep({ step: this.#options.baseStep + step, ...range, isLoading: true });
+		try {
+			return await loading;
+		} finally {
+			rendezvous.endStep();
+		}
+	}
+
 	/** Lets the processor process a batch. Throws what it throws. */
 	async process({ step, indices, range }: ShardBatch, batch: B): Promise<void> {
 		const part = this.#part;

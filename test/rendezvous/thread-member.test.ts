@@ -92,6 +92,16 @@ describe("a worker whose thread is blocked in processBatch", { timeout: 120_000 
 		assert.match(ends[0]?.stderr ?? "", new RegExp(`rank 1 on .* failed: ${reason.source}`));
 	});
 
+	it("is killed after stepTimeout also when the batch does not come", async () => {
+		const server = await startTestServer();
+		const trialId = await startTrial(server);
+		const options = { records: 40, batchSize: 5, stepTimeout: 1, stuckRecord: 12 };
+		const [worker] = startWorkers({ server: server.address, world: 1, trialId, options });
+		const end = await worker?.ended;
+		assert.equal(end?.signal, "SIGKILL");
+		assert.match(end?.stderr ?? "", /loading step 2, records 10 to 14, took longer than stepTimeout 1 s/);
+	});
+
 	it("is killed some time after its run is over", async () => {
 		const server = await startTestServer();
 		const trialId = await startTrial(server);

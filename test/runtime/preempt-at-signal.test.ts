@@ -81,6 +81,16 @@ describe("preemptAtSignal", { timeout: 120_000 }, () => {
 		assert.deepEqual([end?.code, end?.signal], [143, null], end?.stderr);
 	});
 
+	it("ends the process when it cannot commit within its grace, if it has no launcher", async () => {
+		process.env.MILLRACE_GRACE = "0.5";
+		const { trialId, workers } = await startHeld(1, "processBatch", 2).finally(() => delete process.env.MILLRACE_GRACE);
+		workers[0]?.process.kill("SIGTERM");
+		await isAsked(trialId);
+		const [end] = await ends(workers);
+		assert.deepEqual([end?.code, end?.signal], [143, null], end?.stderr);
+		assert.match(end?.stderr ?? "", /\nmillrace: no commit within 0\.5 s of SIGTERM: ending now\n$/);
+	});
+
 	it("leaves a signal to Node before the run has started", async () => {
 		const trialId = await newTrial();
 		const [alone] = startWorkers({ server: server.address, world: 2, trialId, options }).map((worker, rank) => {

@@ -24,6 +24,8 @@ interface WorkerOptions extends Omit<BatchProcessOptions<number, number[]>, "dat
 	readonly kill?: Place;
 	/** Where to block its thread for a minute. */
 	readonly block?: Place;
+	/** A record whose loading never ends. */
+	readonly stuckRecord?: number;
 	/** Where to throw. */
 	readonly fail?: Place;
 	/** Where to exit with code 0. */
@@ -34,7 +36,7 @@ interface WorkerOptions extends Omit<BatchProcessOptions<number, number[]>, "dat
 	readonly hold?: Place & { readonly file: string };
 }
 
-const { records, kill, block, fail, exit, hoard, hold, ...options } = JSON.parse(
+const { records, stuckRecord, kill, block, fail, exit, hoard, hold, ...options } = JSON.parse(
 	process.env.WORKER_OPTIONS ?? "{}",
 ) as WorkerOptions;
 
@@ -126,7 +128,7 @@ class Recorder extends BatchProcessor<number[]> {
 
 const outcome = await batchProcess(
 	Recorder,
-	Array.from({ length: records }, (_, i) => i),
+	{ length: records, get: (i: number): number | Promise<number> => (i === stuckRecord ? new Promise(() => {}) : i) },
 	options,
 );
 process.stdout.write(`${JSON.stringify({ outcome })}\n`);
