@@ -25,6 +25,7 @@ export class RunOwners {
 	readonly leaseMs: number;
 	readonly #options: RunOwnersOptions;
 	readonly #startedAt: number;
+	readonly #startTime = Date.now();
 	/** When the owner of a run was heard last. Those who are past their lease are left out. */
 	readonly #heardAt = new Map<string, number>();
 
@@ -46,10 +47,27 @@ export class RunOwners {
 	}
 
 	/**
+	 * Tells whether nobody attends to a run, and nobody will: its owner is gone, or the members that it had under an
+	 * earlier server did not come back within a lease.
+	 */
+	async isForgotten(run: TrialRunRow): Promise<boolean> {
+		if (this.#options.rendezvous.now() - this.#startedAt < this.leaseMs) {
+			return false;
+		}
+		const isOlder = run.start_time < this.#startTime && run.joined_count > 0;
+		// Workers may come at any time to a run that waits for its first ones and has no owner.
+		const isAwaited = run.state === "FORMING" && run.owner_uuid === "" && !isOlder;
+		return !isAwaited && !(await this.#isAttended(run));
+	}
+
+	/**
 	 * Waits until nobody attends to a run any more, neither its owner nor a member, and returns true; false once its
-	 * owner was heard meanwhile, or after a lease and 1 second.
+	 * owner was heard meanwhile, or after a lease and 1 second. At once false for a script's run, whose owner is unknown.
 	 */
 	async isAbandoned(run: TrialRunRow): Promise<boolean> {
+		if (isScript(run)) {
+			return false;
+		}
 		const { now } = this.#options.rendezvous;
 		const start = now();
 		while (await this.#isAttended(run)) {
@@ -69,16 +87,25 @@ export class RunOwners {
 		if (rendezvous.hasMembers(trialId, trialRunId)) {
 			return true;
 		}
-		const heardAt = this.#heardAt.get(keyOf(run)) ?? this.#startedAt;
-		if (run.owner_uuid !== "" && now - heardAt < this.leaseMs) {
-			return true;
-		}
 		if (now - this.#startedAt < this.leaseMs && (await hasMember(db, trialId, trialRunId))) {
 			return true;
 		}
-		// A run without an owner waits for its first member, or for reports.
-		return run.owner_uuid === "" && Date.now() - run.start_time < this.leaseMs;
+		if (run.state === "RUNNING" && run.world_size > 0) {
+			// It had members, who are gone; its owner may not have noticed.
+			return false;
+		}
+		const heardAt = this.#heardAt.get(keyOf(run)) ?? this.#startedAt;
+		if (run.owner_uuid !== "") {
+			return now - heardAt < this.leaseMs;
+		}
+		// A run without an owner waits for its first member.
+		return isScript(run) || Date.now() - run.start_time < this.leaseMs;
 	}
+}
+
+/** Tells whether a run is that of a script which nobody has to hear from: it may live, and be silent for hours. */
+export function isScript(run: Pick<TrialRunRow, "world_size" | "owner_uuid">): boolean {
+	return run.world_size === 0 && run.owner_uuid === "";
 }
 
 function keyOf(run: Pick<TrialRunRow, "trial_id" | "trial_run_id">): string {

@@ -23,6 +23,7 @@ import { fullDisk } from "./db/full-disk.js";
 import { type EmbeddedWait, lockDirectory } from "./db/lock.js";
 import { migrate } from "./db/migrate.js";
 import { createRunLedger } from "./db/run-ledger.js";
+import { closeForgottenRuns } from "./forgotten-runs.js";
 import { logToStandardError } from "./log.js";
 import { assertSafeHost, localAddress } from "./loopback.js";
 import { RunOwners } from "./run-owners.js";
@@ -109,8 +110,9 @@ export async function startServer(options: ServerOptions = {}): Promise<RunningS
 		await migrate(db);
 		undo.push(keepAnswersFew(db, (error) => log("old answers are kept", error)));
 		const rpc = new RpcServer(log);
-		const rendezvous = await addServices(rpc, db, directory, log, options.leaseMs);
+		const { rendezvous, context } = await addServices(rpc, db, directory, log, options.leaseMs);
 		undo.push(
+			closeForgottenRuns(context, (error) => log("a run that nobody attends to stays open", error)),
 			() => rpc.close(),
 			() => rendezvous.close(),
 		);
@@ -163,7 +165,7 @@ async function addServices(
 	directory: string,
 	log: ErrorLog,
 	leaseMs: number | undefined,
-): Promise<Rendezvous> {
+): Promise<{ rendezvous: Rendezvous; context: ServiceContext }> {
 	const storagePath = join(directory, "storage");
 	mkdirSync(storagePath, { recursive: true });
 	const defaultStorage = directoryStorageAt(storagePath);
@@ -184,5 +186,5 @@ async function addServices(
 	rpc.add(ProgressService, createProgressService(context));
 	rpc.add(RendezvousService, rendezvous.handlers);
 	rpc.add(ServerService, createServerService(info));
-	return rendezvous;
+	return { rendezvous, context };
 }

@@ -75,6 +75,11 @@ export async function findOpenRun(db: Reader, trialId: number): Promise<TrialRun
 	return run !== undefined && isOpen(run) ? run : undefined;
 }
 
+/** Returns the open runs of all trials. */
+export function listOpenRuns(db: Reader): Promise<TrialRunRow[]> {
+	return db.all<TrialRunRow>("SELECT * FROM trial_runs WHERE state IN ('FORMING', 'RUNNING')");
+}
+
 /**
  * Starts the next run of a trial.
  *
