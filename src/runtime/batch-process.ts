@@ -11,6 +11,7 @@ import { beginWork, type Work } from "./begin-work.js";
 import { type DataLoaderOptions, loadBatch, loadBatches } from "./data-loader.js";
 import { type Dataset, toDataset } from "./dataset.js";
 import { type JoinedRun, joinRun } from "./join-run.js";
+import { oncePerTrial } from "./once-per-trial.js";
 import { type DatasetSource, openDataset } from "./open-dataset.js";
 import type { Part } from "./part.js";
 import { preemptAtSignal } from "./preempt-at-signal.js";
@@ -45,10 +46,12 @@ type OptionsFor<T, B> = T[] extends B
 /**
  * Runs a processor over a whole data set, in batches, together with the other workers of the run. Every
  * record is processed and counted exactly once in what is committed, whatever dies on the way; a later run
- * of the same trial goes on with what is left.
+ * of the same trial goes on with what is left. A trial is one data set: where MILLRACE_TRIAL_ID names it, as under
+ * `millrace run`, a process calls this once. Without it, each call makes a trial of its own.
  *
  * Throws `invalid_argument` for a class without processBatch, for what is no data set and for wrong options,
- * `failed_precondition` if the trial does not permit a run or was started over other data, `aborted` if
+ * `failed_precondition` if the trial does not permit a run, was started over other data, or is that of an earlier
+ * call in this process that went well or is under way, `aborted` if
  * another worker is lost (the message names its rank, its host and how far it was), and whatever the
  * processor throws.
  *
@@ -65,6 +68,14 @@ export async function batchProcess<T, B = T[]>(
 		// Before a trial is recorded for nothing.
 		toDataset(source);
 	}
+	return oncePerTrial(() => processTrial(Processor, source, settings));
+}
+
+async function processTrial<T, B>(
+	Processor: BatchProcessorClass<B>,
+	source: DatasetSource<T>,
+	settings: BatchProcessSettings<T, B>,
+): Promise<BatchProcessOutcome> {
 	const allowedMs = graceMs();
 	watchParentPipe(() => process.exit(exitCodes.parentLost));
 	const run = await joinRun(settings);

@@ -214,6 +214,35 @@ describe("batchProcess", { timeout: 240_000 }, () => {
 		assert.equal(ends[0]?.code, 1);
 	});
 
+	it("refuses a second call with the same trial, whose data would never be read", async () => {
+		const trialId = await newTrial();
+		const options = { records: 3 };
+		const [worker] = startWorkers({ server: server.address, world: 1, trialId, worker: "twice-worker.ts", options });
+		assert.ok(worker);
+		const { lines, stderr } = await worker.ended;
+		const [first, second] = lines.map(({ outcome }) => outcome as object);
+		assert.deepEqual(first, { status: "completed", trialId, trialRunId: 1 }, stderr);
+		const message =
+			`batchProcess was called before in this process with trial ${trialId} (MILLRACE_TRIAL_ID), and a trial is one` +
+			" data set; call it once, or start another script with a trial of its own";
+		assert.deepEqual(second, { code: "failed_precondition", message });
+	});
+
+	it("makes a trial for each call of a script without one, and goes on after a call that threw", async () => {
+		const outcomes = async (options: object, trialId?: number) => {
+			const setup = { server: server.address, world: 1, worker: "twice-worker.ts", options };
+			const [worker] = startWorkers({ ...setup, ...(trialId === undefined ? {} : { trialId }) });
+			assert.ok(worker);
+			const { lines } = await worker.ended;
+			return lines.map(({ outcome }) => outcome as { status?: string; trialId?: number });
+		};
+		const [first, second] = await outcomes({ records: 3 });
+		assert.deepEqual([first?.status, second?.status], ["completed", "completed"]);
+		assert.notEqual(first?.trialId, second?.trialId);
+		const [failed, repeated] = await outcomes({ records: 3, failFirst: true }, await newTrial());
+		assert.deepEqual([failed?.status, repeated?.status], [undefined, "completed"]);
+	});
+
 	it("refuses workers whose options differ, and names rank and option", async () => {
 		const options = (rank: number) => ({ records: 20, batchSize: 5 + rank });
 		const { ends } = await run(2, options);
