@@ -36,6 +36,7 @@ export function planRound(seed: string, round: number): RoundPlan {
 	const faults = planFaults(random, server === "standalone" ? standaloneKinds : embeddedKinds);
 	const needsOwner = server === "embedded" && faults.some(({ kind }) => kind.startsWith("server-"));
 	const badRecords = random.chance(0.3) ? planBadRecords(random, records) : [];
+	const batchSize = badRecords.some((record) => badRecords.includes(record + 1)) ? random.integer(3, 10) : undefined;
 	return {
 		name: `round ${round}`,
 		again: `--seed ${seed} --first ${round} --rounds 1`,
@@ -48,22 +49,31 @@ export function planRound(seed: string, round: number): RoundPlan {
 		usesModel: true,
 		// What is processed again record by record commits without the other workers.
 		gathers: badRecords.length === 0 && random.chance(0.5),
-		legs: Array.from({ length: random.integer(1, 4) }, () => planLeg(random, needsOwner, records)),
+		legs: Array.from({ length: random.integer(1, 4) }, () => planLeg(random, needsOwner, records, batchSize)),
 		faults,
 	};
 }
 
+/** Draws records that fail: some, none of them neighbours, or two neighbours that are not the last records. */
 function planBadRecords(random: Random, records: number): number[] {
+	if (random.chance(0.5)) {
+		const first = random.integer(0, records - 4);
+		return [first, first + 1];
+	}
 	const bad = Array.from({ length: random.integer(1, 5) }, () => 2 * random.integer(0, Math.floor(records / 2) - 1));
 	return [...new Set(bad)].sort((a, b) => a - b);
 }
 
-function planLeg(random: Random, needsOwner: boolean, records: number): LegPlan {
+/**
+ * Draws a leg. Where there are neighbours that fail, all legs have one batch size, so that each batch with them has a
+ * third record: cut anew, the rest of a range could be the two alone, of which none is at fault.
+ */
+function planLeg(random: Random, needsOwner: boolean, records: number, batchSize: number | undefined): LegPlan {
 	return {
 		kind: needsOwner ? "run" : random.pick<LegKind>(["run", "run", "run", "launch", "bare"]),
 		workers: random.integer(1, 4),
 		options: Array.from({ length: random.integer(1, 3) }, () => ({
-			batchSize: random.integer(3, Math.ceil(records / 10)),
+			batchSize: batchSize ?? random.integer(3, Math.ceil(records / 10)),
 			checkpointInterval: random.integer(1, 4),
 		})),
 	};
