@@ -31,10 +31,11 @@ export class OwnedRuns {
 	/**
 	 * Starts the next run. Where a dead process's run is open, that takes as long as the server takes it for alive.
 	 * If that run was to pause, the trial is paused with its end, and activated again: we are asked to go on.
+	 * Once `stopped` is aborted, the answer is waited for 5 s: a run that was started is ours to end.
 	 *
 	 * Throws `failed_precondition` if another process runs the trial, or it permits no run.
 	 */
-	async start(worldSize: number, signal: AbortSignal): Promise<TrialRun> {
+	async start(worldSize: number, stopped: AbortSignal): Promise<TrialRun> {
 		const request = {
 			requestId: randomUUID(),
 			trialId: this.trialId,
@@ -44,8 +45,16 @@ export class OwnedRuns {
 			ownerPid: process.pid,
 		};
 		const { trials } = this.#connection;
+		const patience = new AbortController();
+		const { signal } = patience;
+		let timer: NodeJS.Timeout | undefined;
+		const onStopped = () => {
+			timer = setTimeout(() => patience.abort(), awayMs);
+		};
+		stopped.addEventListener("abort", onStopped);
 		const start = async () => given((await trials.startTrialRun(request, { signal })).trialRun);
-		this.#run = await start().catch(async (error) => {
+		const goOn = async (error: unknown) => {
+			stopped.throwIfAborted();
 			const { trial } = await trials.getTrial({ trialId: this.trialId }, { signal });
 			const isResumed = this.#run === undefined && given(trial).trialRunId > 0;
 			if (!isResumed || trial?.state !== TrialState.PAUSED) {
@@ -53,8 +62,14 @@ export class OwnedRuns {
 			}
 			await trials.activateTrial({ trialId: this.trialId }, { signal });
 			return start();
-		});
-		return this.#run;
+		};
+		try {
+			this.#run = await start().catch(goOn);
+			return this.#run;
+		} finally {
+			clearTimeout(timer);
+			stopped.removeEventListener("abort", onStopped);
+		}
 	}
 
 	/** Keeps the current run ours, until what this returns is closed. */

@@ -143,6 +143,9 @@ class TrialOwner {
 		try {
 			for (let restart = 0; !this.#stopped.signal.aborted; restart++) {
 				const run = await runs.start(config.resources.slots_per_trial, this.#stopped.signal);
+				if (this.#stopped.signal.aborted) {
+					return await this.#endUnused(runs);
+				}
 				display.startRun(run.trialRunId);
 				const end = await this.#execute(runs);
 				const answer = await this.#endRun(runs, end);
@@ -192,6 +195,12 @@ class TrialOwner {
 			lease.close();
 			callOff();
 		}
+	}
+
+	/** Ends a run that was started while we were told to stop, and returns the exit code. */
+	async #endUnused(runs: OwnedRuns): Promise<number> {
+		const end = { code: signalExitCode(this.#interruptedBy ?? "SIGTERM"), signal: null };
+		return (await this.#conclude(runs, await this.#endRun(runs, end), end)) ?? this.#giveUp();
 	}
 
 	/** Tells the server that the run has ended; undefined if it cannot be told, or the run is not ours to end. */

@@ -145,6 +145,17 @@ describe("runTrial", { timeout: 60_000 }, () => {
 		assert.equal(ends[0]?.reason, "millrace run was ended by SIGINT");
 	});
 
+	it("ends the run that was being started when the signal came", async () => {
+		const { exitCode, stdout, ends } = await run("echo ready", [{ decision: "RESTART", startMs: 1_000 }], {
+			during: async (trial, { stderr }) => {
+				await waitUntil("the trial", () => stderr().includes("trial 3, server"));
+				trial.interrupt("SIGINT");
+			},
+		});
+		assert.deepEqual([exitCode, stdout], [130, ""]);
+		assert.equal(ends[0]?.reason, "millrace run was ended by SIGINT");
+	});
+
 	it("keeps the verdict of a run that was done when the signal came", async () => {
 		const { exitCode } = await run("echo ready; exec sleep 60", [{ decision: "DONE" }], {
 			during: untilReady((trial) => trial.interrupt("SIGTERM")),

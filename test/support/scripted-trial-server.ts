@@ -1,3 +1,4 @@
+import { setTimeout as delay } from "node:timers/promises";
 import { MillraceError } from "../../src/errors.js";
 import { ExperimentService } from "../../src/gen/millrace/v1/experiment_service_pb.js";
 import { ServerService } from "../../src/gen/millrace/v1/server_service_pb.js";
@@ -26,6 +27,8 @@ export interface Verdict {
 	readonly reason?: string;
 	/** Default 1. */
 	readonly joinedCount?: number;
+	/** How long the start of the run takes, in milliseconds. Default 0. */
+	readonly startMs?: number;
 }
 
 /**
@@ -64,6 +67,7 @@ export async function startScriptedTrialServer(verdicts: readonly Verdict[]): Pr
 			},
 			startTrialRun: async (request) => {
 				starts.push(request);
+				await delay(verdicts[starts.length - 1]?.startMs ?? 0);
 				return { trialRun: { trialId: 3, trialRunId: starts.length, worldSize: request.worldSize } };
 			},
 			endTrialRun: async (request) => {
