@@ -50,8 +50,8 @@ export class OpenRun {
 	readonly #state: RunState;
 	readonly #around: RunSurroundings;
 	#started: Outgoing | undefined;
-	/** Writes of members that are not yet recorded. */
-	readonly #admissions = new Set<Promise<unknown>>();
+	/** The last write of each member that is not yet recorded. */
+	readonly #pending = new Map<string, Promise<void>>();
 
 	/** Whether anybody is a member. */
 	get hasMembers(): boolean {
@@ -125,16 +125,14 @@ export class OpenRun {
 		const { trialId, trialRunId } = this;
 		const { ledger } = this.#around;
 		switch (effect.kind) {
-			case "admit": {
-				const admission = this.#record(
+			case "admit":
+				this.#recordInOrder(
+					effect.join,
 					() => ledger.addMember(effect.join, trialRunId),
 					() => this.#welcome(effect.session),
 				);
 				this.#markMember(effect.session);
-				this.#admissions.add(admission);
-				void admission.then(() => this.#admissions.delete(admission));
 				break;
-			}
 			case "welcome-back":
 				this.#markMember(effect.session);
 				this.#welcome(effect.session);
@@ -147,7 +145,7 @@ export class OpenRun {
 				break;
 			case "record-start":
 				// Nobody starts before every member is recorded: its writes would be refused.
-				void Promise.all(this.#admissions).then(() =>
+				void Promise.all(this.#pending.values()).then(() =>
 					this.#record(
 						() => ledger.startRun(trialId, trialRunId),
 						() => this.dispatch({ kind: "recorded" }),
@@ -176,7 +174,8 @@ export class OpenRun {
 				);
 				break;
 			case "remove-member":
-				void this.#record(
+				this.#recordInOrder(
+					effect.join,
 					() => ledger.removeMember(this.#memberOf(effect.join)),
 					() => {},
 				);
@@ -201,6 +200,18 @@ export class OpenRun {
 		const { trialRunId } = this;
 		const { leaseMs, isReturning } = this.#state;
 		this.#send(session, { message: { case: "joined", value: { trialRunId, leaseMs, recollect: isReturning } } });
+	}
+
+	/** As `#record`, after what was to be written of the same member before: a removal never overtakes its admission. */
+	#recordInOrder({ memberUuid }: JoinRequest, write: () => Promise<void>, then: () => void): void {
+		const before = this.#pending.get(memberUuid);
+		const pending = before === undefined ? this.#record(write, then) : before.then(() => this.#record(write, then));
+		this.#pending.set(memberUuid, pending);
+		void pending.then(() => {
+			if (this.#pending.get(memberUuid) === pending) {
+				this.#pending.delete(memberUuid);
+			}
+		});
 	}
 
 	/** Goes on once the ledger has it; a ledger that fails for good ends the run. */
@@ -255,7 +266,9 @@ export class OpenRun {
 			return "";
 		}
 		const last = await this.#around.ledger.lastProgress(this.#memberOf(lost.join));
-		return `; ${last}${inFlightText(lost.progress)}`;
+		// What it last told may be older than its last commit, which has those records.
+		const isOlder = lost.progress !== undefined && lost.progress.step < last.step;
+		return `; ${last.text}${isOlder ? "" : inFlightText(lost.progress)}`;
 	}
 
 	#memberOf({ rank, memberUuid }: JoinRequest) {

@@ -44,6 +44,6 @@ export interface RunLedger {
 	 * Throws `failed_precondition` if a record of the goal is not done.
 	 */
 	finishRun(trialId: number, trialRunId: number, results: readonly ReducedMetrics[]): Promise<void>;
-	/** Says in words how far a member was. */
-	lastProgress(member: Member): Promise<string>;
+	/** Says in words how far a member was, and how many steps it had completed at its last commit: 0 without one. */
+	lastProgress(member: Member): Promise<{ readonly step: number; readonly text: string }>;
 }

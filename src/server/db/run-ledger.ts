@@ -193,7 +193,7 @@ async function finishRun(
 	await closeRun(tx, trialId, trialRunId, TrialRunState.COMPLETED, "");
 }
 
-async function lastProgress(db: Database, member: Member): Promise<string> {
+async function lastProgress(db: Database, member: Member): Promise<{ step: number; text: string }> {
 	const row = await db.get<{ step: number | null; records: number }>(
 		`SELECT max(step) AS step, ifnull(sum(record_count), 0) AS records FROM commits
 		WHERE trial_id = ? AND trial_run_id = ? AND rank = ? AND member_uuid = ?`,
@@ -203,6 +203,6 @@ async function lastProgress(db: Database, member: Member): Promise<string> {
 		member.memberUuid,
 	);
 	return row === undefined || row.step === null
-		? "no commit yet"
-		: `last commit: step ${row.step}, ${row.records} records`;
+		? { step: 0, text: "no commit yet" }
+		: { step: row.step, text: `last commit: step ${row.step}, ${row.records} records` };
 }

@@ -366,8 +366,11 @@ describe("lastProgress", { timeout: 30_000 }, () => {
 	it("says how far a member was", async () => {
 		const fixture = await open();
 		const worker = await startRun(fixture);
-		assert.equal(await fixture.ledger.lastProgress(worker.member), "no commit yet");
+		assert.deepEqual(await fixture.ledger.lastProgress(worker.member), { step: 0, text: "no commit yet" });
 		await worker.commit({ commitNumber: 1, step: 5, ranges: [{ first: 0n, end: 8n }] });
-		assert.equal(await fixture.ledger.lastProgress(worker.member), "last commit: step 5, 8 records");
+		assert.deepEqual(await fixture.ledger.lastProgress(worker.member), {
+			step: 5,
+			text: "last commit: step 5, 8 records",
+		});
 	});
 });
