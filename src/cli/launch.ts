@@ -2,14 +2,18 @@ import { availableParallelism } from "node:os";
 import { type Command, Option } from "commander";
 import { MillraceError } from "../errors.js";
 import { exitCodes } from "../exit-codes.js";
+import { TrialRunState } from "../gen/millrace/v1/trial_pb.js";
 import { graceMs } from "../grace.js";
+import { lastRunState } from "../launcher/last-run-state.js";
 import { launch } from "../launcher/launch.js";
 import { preemptRun } from "../launcher/preempt-run.js";
-import { wasPreempted } from "../launcher/was-preempted.js";
 import { watchParentPipe } from "../parent-pipe.js";
 import { onStopSignals } from "../stop-signals.js";
 import { addNodeFlags, type NodeFlags, nodesOf } from "./node-flags.js";
 import { seconds } from "./seconds.js";
+
+/** How long the server may take to say how the run ended before its failure is reported, in milliseconds. */
+const answerMs = 3_000;
 
 interface LaunchFlags extends NodeFlags {
 	nprocPerNode?: string;
@@ -52,6 +56,7 @@ async function runLaunch(command: string[], flags: LaunchFlags): Promise<void> {
 		failureGraceMs: flags.failureGrace * 1_000,
 		env,
 		nextStep: env.MILLRACE_TRIAL_ID && !env.MILLRACE_PARENT_PIPE ? nextStep(env.MILLRACE_TRIAL_ID) : undefined,
+		isCalledOff: () => isCalledOff(env),
 		writeStdout: (text) => process.stdout.write(text),
 		writeStderr: (text) => process.stderr.write(text),
 	});
@@ -65,8 +70,14 @@ async function runLaunch(command: string[], flags: LaunchFlags): Promise<void> {
 	if (isOrphan) {
 		process.exitCode = exitCodes.parentLost;
 	} else {
-		process.exitCode = exitCode === exitCodes.done && (await wasPreempted(env)) ? exitCodes.preempted : exitCode;
+		const isPreempted = async () => (await lastRunState(env)) === TrialRunState.PREEMPTED;
+		process.exitCode = exitCode === exitCodes.done && (await isPreempted()) ? exitCodes.preempted : exitCode;
 	}
+}
+
+async function isCalledOff(env: NodeJS.ProcessEnv): Promise<boolean> {
+	const state = await lastRunState(env, { retryMs: 0, signal: AbortSignal.timeout(answerMs) });
+	return state === TrialRunState.PREEMPTED || state === TrialRunState.KILLED;
 }
 
 function nextStep(trialId: string): string {

@@ -46,11 +46,18 @@ export interface WorkerFailure {
 export function formatFailure(command: readonly string[], failure: WorkerFailure, advice: FailureAdvice = {}): string {
 	const { end } = failure;
 	const { explanation, nextStep } = advice;
+	const isCause = !isVictim(failure);
+	const early = failure.earlierEnds.map(
+		({ rank, code, time }) =>
+			`  rank ${rank} exited with code ${code} at ${time.toISOString()}, before the run was done`,
+	);
+	const isCausedEarly = !isCause && early.length > 0;
 	const lines = [
 		"=".repeat(60),
 		`${command.join(" ")} FAILED`,
 		"-".repeat(60),
-		"Root cause (first observed failure):",
+		...(isCausedEarly ? ["Root cause:", ...early] : []),
+		isCause ? "Root cause (first observed failure):" : "First failure seen:",
 		`  time      : ${failure.time.toISOString()}`,
 		`  host      : ${failure.host}`,
 		`  rank      : ${failure.rank} (local_rank: ${failure.localRank})`,
@@ -59,15 +66,12 @@ export function formatFailure(command: readonly string[], failure: WorkerFailure
 		...(failure.peakBytes === 0 ? [] : [`  memory    : ${Math.ceil(failure.peakBytes / 2 ** 20)} MiB at its peak`]),
 		...(failure.batch === undefined ? [] : [`  in flight : ${batchText(failure.batch)}`]),
 		...(explanation === undefined ? [] : [`  ${explanation}`]),
-		...(failure.isAborted
+		...(failure.isAborted && !isCausedEarly
 			? ["  It ended because the run had: another process, maybe on another host, is the cause."]
 			: []),
 		...(failure.lastLines.length === 0 ? ["  It wrote nothing."] : ["  last lines:"]),
 		...failure.lastLines.map((line) => `    ${line}`),
-		...failure.earlierEnds.map(
-			({ rank, code, time }) =>
-				`  rank ${rank} exited with code ${code} at ${time.toISOString()}, before the run was done`,
-		),
+		...(isCause ? early : []),
 		...(nextStep === undefined ? [] : [`  next      : ${nextStep}`]),
 		"=".repeat(60),
 	];
@@ -76,7 +80,12 @@ export function formatFailure(command: readonly string[], failure: WorkerFailure
 
 /** Returns the failure that led to the others: the first that was neither ours nor the run's end. */
 export function rootCause(failures: readonly WorkerFailure[]): WorkerFailure | undefined {
-	return failures.find(({ isAborted, isOurDoing }) => !isAborted && !isOurDoing) ?? failures[0];
+	return failures.find((failure) => !isVictim(failure)) ?? failures[0];
+}
+
+/** Tells whether something else ended a worker: the end of its run, or we. */
+export function isVictim({ isAborted, isOurDoing }: WorkerFailure): boolean {
+	return isAborted || isOurDoing;
 }
 
 function batchText({ step, first, end }: NonNullable<WorkerStatus["batch"]>): string {

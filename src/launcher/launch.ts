@@ -1,7 +1,7 @@
 import { hostname } from "node:os";
 import { exitCodes, signalExitCode } from "../exit-codes.js";
-import { explainEnd, oomKillCount } from "./explain-end.js";
-import { type EarlierEnd, formatFailure, rootCause, type WorkerFailure } from "./failure-report.js";
+import { explainEnd, findOwnEnd, memoryLimit, oomKillCount } from "./explain-end.js";
+import { type EarlierEnd, formatFailure, isVictim, rootCause, type WorkerFailure } from "./failure-report.js";
 import { createLinePrefixer } from "./line-prefixer.js";
 import { exitCodeOf, isFailure } from "./process-end.js";
 import { type ProcessEnd, ProcessGroup } from "./process-group.js";
@@ -30,6 +30,8 @@ export interface LaunchOptions {
 	readonly env: NodeJS.ProcessEnv;
 	/** What the user may do after a failure, for its report. Default: whoever runs us says it. */
 	readonly nextStep?: string | undefined;
+	/** Tells whether the run was preempted or killed, so that its end is no failure. Default: it was not. */
+	readonly isCalledOff?: () => Promise<boolean>;
 	/** Takes what the workers write to stdout, in whole prefixed lines. */
 	readonly writeStdout: (text: string) => void;
 	/** Takes what the workers write to stderr, in whole prefixed lines, and the report of a failure. */
@@ -80,7 +82,7 @@ export async function launch(options: LaunchOptions): Promise<Launch> {
 	let stopping = false;
 	let isKilled = false;
 	let interruptedBy: NodeJS.Signals | undefined;
-	const failures: WorkerFailure[] = [];
+	const seen: WorkerFailure[] = [];
 	let failedByItself = false;
 	const goodEnds: EarlierEnd[] = [];
 	let timer: NodeJS.Timeout | undefined;
@@ -138,8 +140,8 @@ export async function launch(options: LaunchOptions): Promise<Launch> {
 			const worker = { host: hostname(), rank, localRank, pid, peakBytes, batch, isAborted };
 			const isOurDoing = stopping || isKilled;
 			const earlierEnds = [...goodEnds];
-			failures.push({ time, ...worker, end, isOurDoing, lastLines, earlierEnds });
-			if (failures.length === 1) {
+			seen.push({ time, ...worker, end, isOurDoing, lastLines, earlierEnds });
+			if (seen.length === 1) {
 				failedByItself = interruptedBy === undefined;
 				if (!stopping) {
 					timer = setTimeout(stop, options.failureGraceMs, options.failureGraceMs);
@@ -165,6 +167,11 @@ export async function launch(options: LaunchOptions): Promise<Launch> {
 		process.off("exit", killOnExit);
 		clearTimeout(timer);
 		closeWatches();
+		const failures = seen.map((failure) => ({
+			...failure,
+			// Its last lines may have come after its end.
+			isAborted: failure.isAborted || findOwnEnd(failure.end, failure.lastLines)?.isAborted === true,
+		}));
 		const root = rootCause(failures);
 		if (root === undefined) {
 			return ends.some((end) => end.code === exitCodes.preempted) ? exitCodes.preempted : exitCodes.done;
@@ -172,7 +179,14 @@ export async function launch(options: LaunchOptions): Promise<Launch> {
 		if (interruptedBy !== undefined && !failedByItself) {
 			return root.end.signal === null ? exitCodeOf(root.end) : signalExitCode(interruptedBy);
 		}
-		const explanation = explainEnd(root.end, root.lastLines, oomKillCount() > oomKills);
+		if (failures.every(isVictim) && (await options.isCalledOff?.())) {
+			return exitCodeOf(root.end);
+		}
+		const explanation = explainEnd(root.end, root.lastLines, {
+			wasOomKill: oomKillCount() > oomKills,
+			peakBytes: watches.reduce((sum, watch) => sum + watch.look().peakBytes, 0),
+			limitBytes: memoryLimit(),
+		});
 		options.writeStderr(formatFailure(options.command, root, { explanation, nextStep: options.nextStep }));
 		return exitCodeOf(root.end);
 	}

@@ -1,4 +1,4 @@
-import { messageOf } from "../errors.js";
+import { isMillraceError, messageOf } from "../errors.js";
 import { exitCodes } from "../exit-codes.js";
 import { graceMs } from "../grace.js";
 import { watchParentPipe } from "../parent-pipe.js";
@@ -78,7 +78,13 @@ async function processTrial<T, B>(
 ): Promise<BatchProcessOutcome> {
 	const allowedMs = graceMs();
 	watchParentPipe(() => process.exit(exitCodes.parentLost));
-	const run = await joinRun(settings);
+	const run = await joinRun(settings).catch((error) => {
+		if (isMillraceError(error, "deadline_exceeded")) {
+			// The cause is a worker that did not come.
+			workerStatusFile.setAborted();
+		}
+		throw error;
+	});
 	if (run.kind === "finished") {
 		return { status: "completed", trialId: run.trialId, trialRunId: run.trialRunId };
 	}

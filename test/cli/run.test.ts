@@ -58,7 +58,10 @@ describe("millrace run", { timeout: 240_000 }, () => {
 		assert.match(end.stderr, /trial 1, run 1 failed: .*rank 1.*; starting run 2 \(restart 1 of 5\)\n/);
 		assert.match(end.stderr, /Root cause \(first observed failure\):\n.*\n.*\n {2}rank {6}: 1 /);
 		assert.match(end.stderr, /\n {2}signal {4}: SIGKILL\n {2}memory {4}: \d\d+ MiB at its peak\n/);
-		assert.match(end.stderr, /\n {2}in flight : records 15 to 19 \(batch 1\)\n {2}It was killed from outside, /);
+		assert.match(
+			end.stderr,
+			/\n {2}in flight : records 15 to 19 \(batch 1\)\n {2}It was killed from outside by SIGKILL/,
+		);
 		assert.match(end.stderr, /experiment 1, trial 1 completed: 50 records in \d+\.\d s\n$/);
 		assert.match(end.stdout, /^\[rank=0\] /m);
 		assert.match(end.stdout, /^\[rank=1\] /m);
