@@ -12,6 +12,7 @@ import { watchParentPipe } from "../parent-pipe.js";
 import { connect } from "../sdk/connect.js";
 import { onStopSignals } from "../stop-signals.js";
 import { seconds } from "./seconds.js";
+import { namedServer } from "./trial.js";
 import { trialId } from "./trial-id.js";
 
 interface RunFlags {
@@ -81,7 +82,7 @@ async function run(path: string, flags: RunFlags): Promise<void> {
 		command,
 		directory,
 		dataDirectory: dataDirectory(flags.data),
-		server: flags.server || (flags.data ? undefined : process.env.MILLRACE_SERVER) || undefined,
+		server: namedServer(flags),
 		graceMs: graceMs(flags.grace),
 		configPath: path,
 		trialId: flags.trial,

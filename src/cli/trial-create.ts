@@ -2,8 +2,9 @@ import type { Command } from "commander";
 import { dataDirectory, readServerAddress } from "../data-directory.js";
 import { hparamsOf } from "../experiment-config.js";
 import { readExperimentFile } from "../launcher/experiment-file.js";
+import { resumeCommand } from "../launcher/resume-command.js";
 import type { Client } from "../sdk/index.js";
-import { print, type ServerFlags, withClient } from "./trial.js";
+import { namedServer, print, type ServerFlags, withClient } from "./trial.js";
 
 /** Adds `millrace trial create`: it records a trial whose workers others start. */
 export function addTrialCreateCommand(trial: Command): void {
@@ -29,7 +30,7 @@ async function createTrial(client: Client, path: string, flags: ServerFlags): Pr
 	const address = server.MILLRACE_SERVER ?? "HOST:PORT";
 	const lines = [
 		`recorded experiment ${experiment.id}, trial ${id}`,
-		...(config.entrypoint === undefined ? [] : [`millrace run runs it: npx millrace run ${path} --trial ${id}`]),
+		...(config.entrypoint === undefined ? [] : [`millrace run runs it: ${runCommand(path, id, flags)}`]),
 		`torchrun, mpirun, srun and the like run it with ${assignments({ ...server, MILLRACE_TRIAL_ID: String(id) })}`,
 		`on N nodes, on each: npx millrace launch ${nodes} --server ${address} --trial ${id} -- WORKER`,
 	];
@@ -38,10 +39,14 @@ async function createTrial(client: Client, path: string, flags: ServerFlags): Pr
 	await print(`${id}\n`);
 }
 
+function runCommand(configPath: string, trialId: number, flags: ServerFlags): string {
+	return resumeCommand({ trialId, configPath, dataDirectory: dataDirectory(flags.data), server: namedServer(flags) });
+}
+
 /** The variable that leads workers to the server: by its address, where that lasts. */
 function serverName(flags: ServerFlags): { MILLRACE_SERVER?: string; MILLRACE_DATA?: string } {
-	const named = flags.server || (flags.data ? undefined : process.env.MILLRACE_SERVER);
-	if (named) {
+	const named = namedServer(flags);
+	if (named !== undefined) {
 		return { MILLRACE_SERVER: named };
 	}
 	const directory = dataDirectory(flags.data);

@@ -28,6 +28,11 @@ export function addTrialCommand(program: Command): Command {
 	return trial;
 }
 
+/** Returns the address of the server, if the flags or the environment name one rather than a data directory. */
+export function namedServer(flags: ServerFlags): string | undefined {
+	return flags.server || (flags.data ? undefined : process.env.MILLRACE_SERVER) || undefined;
+}
+
 /** Gives the action a client of the server that the flags name, which is closed after it. */
 export async function withClient(flags: ServerFlags, action: (client: Client) => Promise<void>): Promise<void> {
 	const { Client } = await import("../sdk/index.js");

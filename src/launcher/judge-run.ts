@@ -5,6 +5,7 @@ import { given } from "./given.js";
 import { exitCodeOf } from "./process-end.js";
 import type { ProcessEnd } from "./process-group.js";
 import { count } from "./progress-line.js";
+import { errorsCommand, type TrialPlace } from "./resume-command.js";
 
 /** How a run ended, besides what the server says of it. */
 export interface RunCircumstances {
@@ -12,6 +13,8 @@ export interface RunCircumstances {
 	readonly end: ProcessEnd;
 	/** The signal that made us end it. */
 	readonly interruptedBy: NodeJS.Signals | undefined;
+	/** Where the trial is remembered. */
+	readonly place: TrialPlace;
 	/** How long all runs took. */
 	readonly seconds: number;
 }
@@ -28,19 +31,22 @@ export interface FinalWord {
 /** Says how a trial ended with one of its runs; undefined if another run follows. */
 export function judgeRun(
 	answer: EndTrialRunResponse,
-	{ end, interruptedBy, seconds }: RunCircumstances,
+	{ end, interruptedBy, place, seconds }: RunCircumstances,
 ): FinalWord | undefined {
 	const trial = given(answer.trial);
 	const run = given(answer.trialRun);
 	const name = `experiment ${trial.experimentId}, trial ${trial.id}`;
 	const done = count(Number(trial.recordsDone));
 	const total = count(Number(trial.recordsTotal));
-	const part = `${trial.recordsTotal === 0n ? "" : `${done} of ${total} records in `}${seconds.toFixed(1)} s`;
+	const behind = count(Number(trial.recordsDone + trial.recordsFailed));
+	const failed = trial.recordsFailed === 0n ? "" : `, ${count(Number(trial.recordsFailed))} of them failed,`;
+	const records = trial.recordsTotal === 0n ? "" : `${behind} of ${total} records${failed} in `;
+	const part = `${records}${seconds.toFixed(1)} s`;
 	switch (answer.decision) {
 		case TrialRunDecision.DONE:
 			return {
 				exitCode: exitCodes.done,
-				line: `${name} completed: ${done} records in ${seconds.toFixed(1)} s${failedPart(trial)}`,
+				line: `${name} completed: ${done} records in ${seconds.toFixed(1)} s${failedPart(trial, place)}`,
 				canGoOn: false,
 			};
 		case TrialRunDecision.PREEMPTED:
@@ -81,16 +87,17 @@ export function judgeRun(
 	}
 	return {
 		exitCode: failureExitCode(run, end),
-		line: `${name} failed after ${part}: ${run.reason}; ${whyNoRestart(trial, run)}`,
+		line: `${name} failed after ${part}: ${run.reason}; ${whyNoRestart(trial, run)}${failedPart(trial, place)}`,
 		// Where nothing was done and no worker joined, the entrypoint must be mended, and nothing is lost.
 		canGoOn: run.joinedCount > 0 || trial.recordsDone > 0n,
 	};
 }
 
 /** Says how many records were left out, and how to see them. */
-function failedPart({ id, recordsFailed }: Trial): string {
-	const failed = count(Number(recordsFailed));
-	return recordsFailed === 0n ? "" : `; ${failed} failed and were skipped: see millrace trial errors ${id}`;
+function failedPart({ id, recordsFailed }: Trial, place: TrialPlace): string {
+	const failed = `${count(Number(recordsFailed))} ${recordsFailed === 1n ? "record" : "records"} failed`;
+	const was = recordsFailed === 1n ? "was" : "were";
+	return recordsFailed === 0n ? "" : `; ${failed} and ${was} skipped: see ${errorsCommand(id, place)}`;
 }
 
 function whyNoRestart(trial: Trial, run: TrialRun): string {

@@ -22,8 +22,8 @@ export async function createTrial({ experiments, trials }: Connection, config: E
  * Returns a trial that is to go on: one that is paused or has failed is active then, with `retryErrors` also one that
  * is completed. `warn` is told where the experiment's file says something else than was recorded, which counts.
  *
- * Throws `not_found` if there is no such trial, `failed_precondition` if it is canceled, or its errors are to be
- * retried and a run is open.
+ * Throws `not_found` if there is no such trial, `failed_precondition` if it is canceled or belongs to an experiment
+ * with another name, or its errors are to be retried and a run is open.
  */
 export async function resumeTrial(
 	{ experiments, trials }: Connection,
@@ -39,7 +39,15 @@ export async function resumeTrial(
 		);
 	}
 	const { experiment } = await experiments.getExperiment({ experimentId: trial.experimentId });
-	for (const difference of differences(given(experiment).name, trial, config)) {
+	const { name, config: recordedConfig } = given(experiment);
+	if (name !== config.name) {
+		throw new MillraceError(
+			"failed_precondition",
+			`trial ${trialId} belongs to the experiment "${name}", but the file describes "${config.name}"; ` +
+				"give the file of that experiment, or run without --trial to start another",
+		);
+	}
+	for (const difference of differences(recordedConfig, trial, config)) {
 		options.warn(difference);
 	}
 	if (options.retryErrors) {
@@ -54,11 +62,15 @@ export async function resumeTrial(
 	return trial;
 }
 
-/** Says what the file has otherwise than the trial. */
-function differences(name: string, trial: Trial, config: ExperimentConfig): string[] {
+/** Says what the file has otherwise than the experiment, whose configuration is `experimentConfig`, and the trial. */
+function differences(experimentConfig: unknown, trial: Trial, config: ExperimentConfig): string[] {
 	const texts: string[] = [];
-	if (name !== config.name) {
-		texts.push(`trial ${trial.id} belongs to the experiment "${name}", but the file describes "${config.name}"`);
+	const { entrypoint } = (experimentConfig ?? {}) as { readonly entrypoint?: unknown };
+	if (entrypoint !== undefined && !isDeepStrictEqual(entrypoint, config.entrypoint)) {
+		texts.push(
+			`entrypoint is ${shown(config.entrypoint)} in the file, which is run, but trial ${trial.id} was recorded ` +
+				`with ${shown(entrypoint)}`,
+		);
 	}
 	const recorded: Readonly<Record<string, unknown>> = trial.hparams ?? {};
 	const wanted: Readonly<Record<string, unknown>> = hparamsOf(config);

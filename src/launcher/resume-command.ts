@@ -1,14 +1,18 @@
 import { resolve } from "node:path";
 
-/** What the command that lets a trial go on depends on. */
-export interface ResumedTrial {
-	readonly trialId: number;
-	/** The experiment's YAML file, as the user named it. */
-	readonly configPath: string;
+/** Where a trial is remembered, as far as the command line names it. */
+export interface TrialPlace {
 	/** The data directory, as an absolute path. */
 	readonly dataDirectory: string;
 	/** The address of the server, if it was named; it is used instead of the data directory's. */
 	readonly server?: string | undefined;
+}
+
+/** What the command that lets a trial go on depends on. */
+export interface ResumedTrial extends TrialPlace {
+	readonly trialId: number;
+	/** The experiment's YAML file, as the user named it. */
+	readonly configPath: string;
 }
 
 /** Returns the line for the shell, to be given in `currentDirectory`, that lets a trial go on. */
@@ -17,7 +21,12 @@ export function resumeCommand(trial: ResumedTrial, currentDirectory: string = pr
 	return ["npx millrace run", quote(configPath), "--trial", trialId, ...serverFlags(trial, currentDirectory)].join(" ");
 }
 
-function serverFlags({ dataDirectory, server }: ResumedTrial, currentDirectory: string): string[] {
+/** Returns the line for the shell that lists the records of a trial that failed. */
+export function errorsCommand(trialId: number, place: TrialPlace, currentDirectory: string = process.cwd()): string {
+	return ["npx millrace trial errors", trialId, ...serverFlags(place, currentDirectory)].join(" ");
+}
+
+function serverFlags({ dataDirectory, server }: TrialPlace, currentDirectory: string): string[] {
 	if (server !== undefined) {
 		return ["--server", quote(server)];
 	}

@@ -236,7 +236,7 @@ class TrialOwner {
 			return this.#giveUp();
 		}
 		const seconds = (Date.now() - this.#startMs) / 1_000;
-		const word = judgeRun(answer, { end, interruptedBy: this.#interruptedBy, seconds });
+		const word = judgeRun(answer, { end, interruptedBy: this.#interruptedBy, place: this.#options, seconds });
 		if (word === undefined) {
 			return undefined;
 		}

@@ -94,15 +94,32 @@ describe("millrace run --trial", { timeout: 240_000 }, () => {
 		await folder.serverEnds();
 	});
 
+	it("refuses the file of another experiment, and changes nothing", async () => {
+		const { folder } = heldExperiment();
+		const first = folder.start(["--grace", "0.1"]);
+		await first.writes(held);
+		first.signal("SIGINT");
+		await first.ended;
+		writeFileSync(folder.path, JSON.stringify({ ...recordingExperiment(work), name: "other" }));
+		const end = await folder.start(["--trial", "1"]).ended;
+		assert.equal(end.code, 2, end.stderr);
+		assert.match(end.stderr, /trial 1 belongs to the experiment "test", but the file describes "other"; give /);
+		const { trial } = await trialOf(folder);
+		assert.deepEqual([trial?.state, trial?.trialRunId], [TrialState.PAUSED, 1]);
+		await folder.serverEnds();
+	});
+
 	it("warns of what the file has otherwise than the trial, which keeps it", async () => {
 		const { folder, goOn } = heldExperiment();
 		goOn();
 		await folder.start().ended;
-		const other = { ...recordingExperiment(work), name: "other", hyperparameters: { lr: 0.5 } };
-		writeFileSync(folder.path, JSON.stringify(other));
+		const other = { ...recordingExperiment(work), entrypoint: "exit 0", hyperparameters: { lr: 0.5 } };
+		writeFileSync(folder.path, JSON.stringify({ name: "test", ...other }));
 		const end = await folder.start(["--trial", "1"]).ended;
 		assert.equal(end.code, 0, end.stderr);
-		assert.match(end.stderr, /warning: .*: trial 1 belongs to the experiment "test", but the file describes "other"\n/);
+		const entrypoint =
+			/warning: .*: entrypoint is "exit 0" in the file, which is run, but trial 1 was recorded with \[".*\]\n/;
+		assert.match(end.stderr, entrypoint);
 		assert.match(
 			end.stderr,
 			/warning: .*: hyperparameter lr is 0\.5 in the file, but not there in trial 1, which keeps/,

@@ -30,7 +30,7 @@ describe("millrace trial create", { timeout: 60_000 }, () => {
 		assert.equal(stdout, "1\n");
 		assert.match(stderr, /warning: .*bind_mounts/);
 		assert.match(stderr, /recorded experiment 1, trial 1\n/);
-		assert.ok(stderr.includes(`npx millrace run ${config} --trial 1\n`), stderr);
+		assert.ok(stderr.includes(`npx millrace run ${config} --trial 1 --server ${address}\n`), stderr);
 		assert.ok(stderr.includes(`with MILLRACE_SERVER=${address} MILLRACE_TRIAL_ID=1\n`), stderr);
 		const nodes = "--nnodes N --node-rank K --nproc-per-node 4";
 		assert.ok(stderr.includes(`npx millrace launch ${nodes} --server ${address} --trial 1 -- WORKER\n`), stderr);
@@ -48,6 +48,7 @@ describe("millrace trial create", { timeout: 60_000 }, () => {
 		assert.equal(code, 0, stderr);
 		assert.equal(stdout, "1\n");
 		assert.ok(stderr.includes(`with MILLRACE_DATA='${data}' MILLRACE_TRIAL_ID=1\n`), stderr);
+		assert.ok(stderr.includes(`npx millrace run ${config} --trial 1 --data '${data}'\n`), stderr);
 		assert.ok(stderr.includes("--server HOST:PORT --trial 1"), stderr);
 	});
 

@@ -187,7 +187,7 @@ describe('batchProcess with onError "skip"', { timeout: 900_000 }, () => {
 		const options = { records: 12, batchSize: 1, checkpointInterval: 1, maxErrors: 2 };
 		const { trialId, ends, stderr } = await run(1, { ...options, bad: { process: [2, 5, 8] } });
 		assert.equal(ends[0]?.code, 1);
-		const message = /3 records of trial \d+ failed, and max_errors permits 2; the last: record 8: cannot process 8/;
+		const message = /3 records of trial \d+ failed, and maxErrors permits 2; the last: record 8: cannot process 8/;
 		assert.match(stderr, message);
 		const failed = async () => (await client.getTrial(trialId).listErrors()).map(({ record }) => record);
 		assert.deepEqual(await failed(), [2, 5]);

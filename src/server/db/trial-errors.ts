@@ -39,7 +39,8 @@ export async function recordFailures(
 	if (options.max_errors !== null && count > options.max_errors) {
 		throw new MillraceError(
 			"resource_exhausted",
-			`${count} records of trial ${trial.id} failed, and max_errors permits ${options.max_errors}; ` +
+			`${count} ${count === 1 ? "record" : "records"} of trial ${trial.id} failed, and maxErrors permits ` +
+				`${options.max_errors === 0 ? "none" : options.max_errors}; ` +
 				`the last: record ${last.record}: ${last.error}`,
 		);
 	}

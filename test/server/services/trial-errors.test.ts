@@ -165,7 +165,7 @@ describe("dead letters", { timeout: 60_000 }, () => {
 		await progress.commit(request);
 		await first.place.leave("lost");
 		const { member } = await join({ maxErrors: 2n });
-		const limit = /3 records of trial 1 failed, and max_errors permits 2; the last: record 5: worse/;
+		const limit = /3 records of trial 1 failed, and maxErrors permits 2; the last: record 5: worse/;
 		await assert.rejects(
 			progress.commit({ ...request, member, ranges: [range(2, 4)], failures: [failure(4), failure(5, "worse")] }),
 			refused(limit, "resource_exhausted"),
