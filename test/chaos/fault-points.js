@@ -21,11 +21,13 @@ export function setProgress(part) {
 
 /** Writes a line that the round reads. */
 export function note(line) {
-	const { RANK: rank, CHAOS_LEG: leg } = process.env;
-	appendFileSync(
-		join(directory, "notes.jsonl"),
-		`${JSON.stringify({ ...line, rank: Number(rank), leg: Number(leg), time: Date.now() })}\n`,
-	);
+	appendFileSync(join(directory, "notes.jsonl"), `${JSON.stringify({ ...line, ...whereAndWhen() })}\n`);
+}
+
+/** A run has no number where nobody but its leg starts it. */
+function whereAndWhen() {
+	const { RANK: rank, CHAOS_LEG: leg, MILLRACE_TRIAL_RUN_ID: run = 0 } = process.env;
+	return { rank: Number(rank), leg: Number(leg), run: Number(run), time: Date.now() };
 }
 
 /** Says that this process is at a step; does not return if it is to die there. */
@@ -53,8 +55,7 @@ function concernsMe({ kind, rank }) {
 
 /** Each fault happens once, in whichever process is there first. */
 function claim({ step }) {
-	const { RANK: rank, CHAOS_LEG: leg } = process.env;
-	const told = { pid: process.pid, rank: Number(rank), leg: Number(leg), step, time: Date.now() };
+	const told = { pid: process.pid, step, ...whereAndWhen() };
 	try {
 		writeFileSync(join(directory, `fault-${next}`), JSON.stringify(told), { flag: "wx" });
 		return true;

@@ -26,6 +26,8 @@ export interface HappenedFault {
 	readonly step: string;
 	readonly rank: number;
 	readonly leg: number;
+	/** The number of the run, where `millrace run` gave one; else 0. */
+	readonly run: number;
 	/** When, in milliseconds since 1970. */
 	readonly time: number;
 }
@@ -71,8 +73,8 @@ export class FaultWatch {
 				// The process may still be writing it.
 				told = existsSync(file) ? readFileSync(file, "utf8") : undefined;
 			}
-			const { pid, rank, leg, step, time } = JSON.parse(told);
-			this.happened.push({ kind: plan.kind, step, rank, leg, time });
+			const { pid, rank, leg, run, step, time } = JSON.parse(told);
+			this.happened.push({ kind: plan.kind, step, rank, leg, run, time });
 			await this.#act(plan, pid, rank);
 			writeFileSync(`${file}.done`, "");
 		}

@@ -7,6 +7,8 @@ export interface Note {
 	readonly text: string;
 	readonly rank: number;
 	readonly leg: number;
+	/** The number of the run, where `millrace run` gave one; else 0. */
+	readonly run: number;
 	readonly time: number;
 }
 

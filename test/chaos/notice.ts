@@ -11,9 +11,11 @@ export interface Notice {
 /** Finds what the workers of a round noted of those that were lost. */
 export function noticesOf(directory: string, happened: readonly HappenedFault[]): Notice[] {
 	const notes = readNotes(directory);
-	return happened.flatMap(({ kind, leg, rank, time }) => {
+	return happened.flatMap(({ kind, leg, run, rank, time }) => {
 		const times = notes
-			.filter((note) => note.what === "error" && note.leg === leg && note.rank !== rank && note.time >= time)
+			.filter((note) => note.what === "error" && note.leg === leg && note.run === run)
+			// A later run may lose the same rank again.
+			.filter((note) => note.rank !== rank && note.time >= time)
 			.filter(({ text }) => text.includes(`rank ${rank} `) && text.includes("is lost"))
 			.map((note) => note.time - time);
 		return times.length === 0 ? [] : [{ kind, ms: Math.max(...times) }];
