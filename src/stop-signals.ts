@@ -2,6 +2,8 @@
 export interface StopSignals {
 	/** Calls `onSignal` for each signal that has come and will come. */
 	deliver(onSignal: (signal: NodeJS.Signals) => void): void;
+	/** Counts as this signal, unless one came before: nobody asks twice by it. */
+	ask(signal: NodeJS.Signals): void;
 	/**
 	 * Leaves the signals that come from now on to Node, whose answer is to end the process. What may still be an
 	 * echo of the last signal is not among them.
@@ -41,11 +43,16 @@ export function onStopSignals(options: StopSignalOptions = {}): StopSignals {
 	for (const name of names) {
 		process.on(name, receive);
 	}
+	const ask = (signal: NodeJS.Signals) => {
+		if (last === Number.NEGATIVE_INFINITY) {
+			receive(signal);
+		}
+	};
 	for (const stream of output) {
 		stream.on("error", (error: NodeJS.ErrnoException) => {
-			// Every later write fails too. Nobody asks twice by that, nor when a signal ended the reader as well.
-			if (error.code === "EPIPE" && last === Number.NEGATIVE_INFINITY) {
-				receive("SIGPIPE");
+			// Every later write fails too, and a signal may have ended the reader as well.
+			if (error.code === "EPIPE") {
+				ask("SIGPIPE");
 			}
 		});
 	}
@@ -54,6 +61,7 @@ export function onStopSignals(options: StopSignalOptions = {}): StopSignals {
 			take = onSignal;
 			waiting.splice(0).forEach(onSignal);
 		},
+		ask,
 		release() {
 			const stop = () => {
 				for (const name of names) {

@@ -11,6 +11,7 @@ import { watchParentPipe } from "../parent-pipe.js";
 import { onStopSignals } from "../stop-signals.js";
 import { addNodeFlags, type NodeFlags, nodesOf } from "./node-flags.js";
 import { seconds } from "./seconds.js";
+import { watchNpx } from "./watch-npx.js";
 
 /** How long the server may take to say how the run ended before its failure is reported, in milliseconds. */
 const answerMs = 3_000;
@@ -46,6 +47,7 @@ export function addLaunchCommand(program: Command): void {
 async function runLaunch(command: string[], flags: LaunchFlags): Promise<void> {
 	const { nodeCount, nodeRank, env } = nodesOf(flags, process.env);
 	const stopSignals = onStopSignals({ output: [process.stdout, process.stderr] });
+	watchNpx(() => stopSignals.ask("SIGTERM"));
 	const launched = await launch({
 		command,
 		workerCount: workerCount(flags.nprocPerNode ?? flags.nproc_per_node),

@@ -14,6 +14,7 @@ import { onStopSignals } from "../stop-signals.js";
 import { seconds } from "./seconds.js";
 import { namedServer } from "./trial.js";
 import { trialId } from "./trial-id.js";
+import { watchNpx } from "./watch-npx.js";
 
 interface RunFlags {
 	data?: string;
@@ -75,6 +76,7 @@ async function run(path: string, flags: RunFlags): Promise<void> {
 	const command = inFile(path, () => resolveEntrypoint(entrypoint, directory, env));
 
 	const stopSignals = onStopSignals({ output: [process.stdout, process.stderr] });
+	watchNpx(() => stopSignals.ask("SIGTERM"));
 	const connection = await connect({ server: flags.server, dataDirectory: flags.data });
 	const trial = runTrial({
 		connection,

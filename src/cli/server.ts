@@ -4,6 +4,7 @@ import { signalExitCode } from "../exit-codes.js";
 import { onStopSignals } from "../stop-signals.js";
 import { version } from "../version.js";
 import { untilUnused } from "./unused-server.js";
+import { watchNpx } from "./watch-npx.js";
 
 interface ServerFlags {
 	host: string;
@@ -39,6 +40,9 @@ export function addServerCommand(program: Command): void {
 async function serve(flags: ServerFlags): Promise<void> {
 	const isEmbedded = flags.embedded ?? false;
 	const stopSignals = onStopSignals();
+	if (!isEmbedded) {
+		watchNpx(() => stopSignals.ask("SIGTERM"));
+	}
 	const { startServer } = await import("../server/index.js");
 	const onWait = ({ address, pid }: ServerAddress) => {
 		stopSignals.deliver((signal) => process.exit(signalExitCode(signal)));
