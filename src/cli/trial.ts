@@ -1,4 +1,6 @@
+import { existsSync } from "node:fs";
 import type { Command } from "commander";
+import { dataDirectory } from "../data-directory.js";
 import { MillraceError } from "../errors.js";
 import { count } from "../launcher/progress-line.js";
 import type { Client } from "../sdk/index.js";
@@ -20,7 +22,10 @@ export function addTrialCommand(program: Command): Command {
 			.argument("<id>", "the trial", trialId)
 			.option("--data <directory>", "the data directory (default: MILLRACE_DATA, else .millrace)")
 			.option("--server <host:port>", "the server (default: MILLRACE_SERVER, else the data directory's)")
-			.action((id: number, flags: ServerFlags) => withClient(flags, (client) => action(client, id)));
+			.action((id: number, flags: ServerFlags) => {
+				assertServerOrData(flags);
+				return withClient(flags, (client) => action(client, id));
+			});
 	add("outputs", "list the committed output files of a trial: size in bytes, rank, path", listOutputs);
 	add("errors", "list the records of a trial that failed: record, rank, run, message", listErrors);
 	add("pause", "ask a trial to stop at its next commit, to go on later", pause);
@@ -41,6 +46,18 @@ export async function withClient(flags: ServerFlags, action: (client: Client) =>
 		await action(client);
 	} finally {
 		await client.close();
+	}
+}
+
+/** Who asks after a trial in the wrong folder must not leave an empty data directory there. */
+function assertServerOrData({ server, data }: ServerFlags): void {
+	const directory = dataDirectory(data);
+	const isNamed = server || (!data && process.env.MILLRACE_SERVER);
+	if (!isNamed && !existsSync(directory)) {
+		throw new MillraceError(
+			"failed_precondition",
+			`there is no data directory ${directory}; run this in the folder of the run, or give --data or --server`,
+		);
 	}
 }
 

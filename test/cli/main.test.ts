@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { existsSync } from "node:fs";
+import { existsSync, readdirSync } from "node:fs";
 import { join } from "node:path";
 import { describe, it } from "node:test";
 import { readServerAddress } from "../../src/data-directory.js";
@@ -66,6 +66,14 @@ describe("millrace", { timeout: 60_000 }, () => {
 });
 
 describe("millrace trial", { timeout: 60_000 }, () => {
+	it("makes no data directory where it is only asked after a trial", async () => {
+		const folder = tempDir();
+		const end = await runMillrace(["trial", "errors", "1"], { cwd: folder });
+		const message = `millrace: there is no data directory ${join(folder, ".millrace")}; run this in the folder of the run, or give --data or --server\n`;
+		assert.deepEqual(pick(end), { code: 2, stdout: "", stderr: message });
+		assert.deepEqual(readdirSync(folder), []);
+	});
+
 	it("pauses and activates a trial, and says its state", async () => {
 		const server = await startServer({ dataDirectory: tempDir(), port: 0 });
 		const connection = openConnection(server.address);
