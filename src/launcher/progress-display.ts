@@ -116,6 +116,9 @@ export class ProgressDisplay {
 			this.#noteSilence();
 			return;
 		}
+		if (this.#trialRunId === 0) {
+			return;
+		}
 		if (this.#status.isShown) {
 			this.#status.show(this.#bar());
 			return;

@@ -4,6 +4,7 @@ import { exitCodes, signalExitCode } from "../exit-codes.js";
 import { type Trial, TrialRunDecision, TrialState } from "../gen/millrace/v1/trial_pb.js";
 import type { EndTrialRunResponse } from "../gen/millrace/v1/trial_service_pb.js";
 import type { Connection } from "../sdk/connection.js";
+import { sayAwaitedOwner } from "./awaited-owner.js";
 import { EmbeddedServerKeeper } from "./embedded-server-keeper.js";
 import { endLeftovers } from "./end-leftovers.js";
 import { type Entrypoint, startEntrypoint } from "./entrypoint.js";
@@ -142,7 +143,11 @@ class TrialOwner {
 		const display = new ProgressDisplay(connection, runs.trialId, this.#status, (line) => this.#say(line));
 		try {
 			for (let restart = 0; !this.#stopped.signal.aborted; restart++) {
-				const run = await runs.start(config.resources.slots_per_trial, this.#stopped.signal);
+				const started = new AbortController();
+				void sayAwaitedOwner(connection, runs.trialId, (line) => this.#say(line), started.signal);
+				const run = await runs
+					.start(config.resources.slots_per_trial, this.#stopped.signal)
+					.finally(() => started.abort());
 				if (this.#stopped.signal.aborted) {
 					return await this.#endUnused(runs);
 				}
