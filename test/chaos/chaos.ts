@@ -3,7 +3,7 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
-import { signalExitCode } from "../../src/exit-codes.js";
+import { exitCodes, signalExitCode } from "../../src/exit-codes.js";
 import { noticeLosses } from "./notice-losses.js";
 import { planRound } from "./plan-round.js";
 import { playRound } from "./round.js";
@@ -38,15 +38,25 @@ for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) {
 
 const { seed } = flags;
 if (flags.notice !== undefined) {
-	await playLosses(Number(flags.notice));
+	await playLosses(count("--notice", flags.notice));
 } else if (flags.steps) {
 	await playRounds("chaos: every step", planSteps());
 } else {
-	const numbers = Array.from({ length: Number(flags.rounds) }, (_, index) => Number(flags.first) + index);
+	const first = count("--first", flags.first);
+	const numbers = Array.from({ length: count("--rounds", flags.rounds) }, (_, index) => first + index);
 	await playRounds(
 		`chaos: seed ${seed}, ${numbers.length} rounds`,
 		numbers.map((round) => planRound(seed, round)),
 	);
+}
+
+/** A round that is not played must not look like one that passed. */
+function count(flag: string, text: string): number {
+	if (!/^[1-9]\d{0,5}$/.test(text)) {
+		console.error(`chaos: ${flag} is "${text}"; give a whole number from 1`);
+		process.exit(exitCodes.usage);
+	}
+	return Number(text);
 }
 
 async function playRounds(title: string, plans: readonly RoundPlan[]): Promise<void> {
