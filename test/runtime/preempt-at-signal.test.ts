@@ -48,9 +48,9 @@ describe("preemptAtSignal", { timeout: 120_000 }, () => {
 		it(`lets all workers commit and stop when one of them gets ${signal}, and the next run goes on`, async () => {
 			const { trialId, workers, goOn } = await startHeld(2, "processBatch", 2);
 			workers[1]?.process.kill(signal);
-			await isAsked(trialId);
-			// What a wrapper passes on, or a group got too, is the same signal.
+			// What a wrapper passes on, or a group got too, is the same signal, if it comes within a second.
 			workers[1]?.process.kill("SIGTERM");
+			await isAsked(trialId);
 			goOn();
 			for (const { code, lines, stderr } of await ends(workers)) {
 				assert.equal(code, 75, stderr);
