@@ -45,7 +45,7 @@ describe("openConnection", { timeout: 30_000 }, () => {
 	});
 
 	it("says that no server answers", async () => {
-		const connection = openConnection("127.0.0.1:1", { connectMs: 200 });
+		const connection = openConnection("127.0.0.1:1", { connectMs: 2_000 });
 		await assert.rejects(connection.server.getServerInfo({}), {
 			code: "unavailable",
 			message:
