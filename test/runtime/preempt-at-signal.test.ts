@@ -32,6 +32,8 @@ async function startHeld(world: number, call: string, count: number) {
 	const workers = startWorkers({ server: server.address, world, trialId, options: { ...options, hold } });
 	after(() => workers.forEach(({ process }) => void process.kill("SIGKILL")));
 	await workers[0]?.line((line) => line.call === call && line.count === count);
+	// Before a worker is in its run, a signal is Node's and ends it.
+	await Promise.all(workers.map((worker) => worker.line((line) => line.call === "setup")));
 	return { trialId, workers, goOn: () => writeFileSync(file, "") };
 }
 

@@ -10,8 +10,8 @@ import {
 	BatchProcessor,
 	type BatchProcessorContext,
 	batchProcess,
-	type MetricReducer,
 } from "../../../src/runtime/index.js";
+import { Sum } from "./sum.js";
 
 /** Which records fail. The options may name a file that holds it, so that the data can be mended. */
 export interface BadRecords {
@@ -52,22 +52,6 @@ const bad: BadRecords = (typeof given === "string" ? JSON.parse(readFileSync(giv
 const attempts = new Map<number, number>();
 let processors = 0;
 const sums: WeakRef<Sum>[] = [];
-
-class Sum implements MetricReducer<number> {
-	#sum = 0;
-	add(value: number): void {
-		this.#sum += value;
-	}
-	reset(): void {
-		this.#sum = 0;
-	}
-	perSlotReduce(): number {
-		return this.#sum;
-	}
-	crossSlotReduce(perSlot: readonly number[]): number {
-		return perSlot.reduce((a, b) => a + b, 0);
-	}
-}
 
 class Failing extends BatchProcessor<number[]> {
 	readonly #number = processors++;

@@ -6,9 +6,9 @@ import {
 	BatchProcessor,
 	type BatchProcessorContext,
 	batchProcess,
-	type MetricReducer,
 } from "../../../src/runtime/index.js";
 import { waitUntil } from "../wait-until.js";
+import { Sum } from "./sum.js";
 
 /** The count-th call of this name, on this rank and in this run. */
 interface Place {
@@ -39,23 +39,6 @@ interface WorkerOptions extends Omit<BatchProcessOptions<number, number[]>, "dat
 const { records, stuckRecord, kill, block, fail, exit, hoard, hold, ...options } = JSON.parse(
 	process.env.WORKER_OPTIONS ?? "{}",
 ) as WorkerOptions;
-
-/** Adds up whole numbers, so that the result does not depend on how the records were divided. */
-class Sum implements MetricReducer<number> {
-	#sum = 0;
-	add(value: number): void {
-		this.#sum += value;
-	}
-	reset(): void {
-		this.#sum = 0;
-	}
-	perSlotReduce(): number {
-		return this.#sum;
-	}
-	crossSlotReduce(perSlot: readonly number[]): number {
-		return perSlot.reduce((a, b) => a + b, 0);
-	}
-}
 
 class Recorder extends BatchProcessor<number[]> {
 	readonly #sum: Sum;
