@@ -1,6 +1,7 @@
 import { MillraceError } from "../errors.js";
 import { CheckpointService } from "../gen/millrace/v1/checkpoint_service_pb.js";
 import { ExperimentService } from "../gen/millrace/v1/experiment_service_pb.js";
+import { LogService } from "../gen/millrace/v1/log_service_pb.js";
 import { MetricService } from "../gen/millrace/v1/metric_service_pb.js";
 import { ModelService } from "../gen/millrace/v1/model_service_pb.js";
 import { ProgressService } from "../gen/millrace/v1/progress_service_pb.js";
@@ -17,6 +18,7 @@ export interface Connection {
 	readonly channel: Channel;
 	readonly checkpoints: RpcClient<typeof CheckpointService>;
 	readonly experiments: RpcClient<typeof ExperimentService>;
+	readonly logs: RpcClient<typeof LogService>;
 	readonly metrics: RpcClient<typeof MetricService>;
 	readonly models: RpcClient<typeof ModelService>;
 	readonly progress: RpcClient<typeof ProgressService>;
@@ -41,6 +43,7 @@ export function openConnection(address: string, timeouts: ChannelTimeouts = {}, 
 		channel,
 		checkpoints: createRpcClient(CheckpointService, channel),
 		experiments: createRpcClient(ExperimentService, channel),
+		logs: createRpcClient(LogService, channel),
 		metrics: createRpcClient(MetricService, channel),
 		models: createRpcClient(ModelService, channel),
 		progress: createRpcClient(ProgressService, channel),

@@ -6,6 +6,7 @@ import { dataDirectory, removeServerAddress, writeServerAddress } from "../data-
 import { MillraceError } from "../errors.js";
 import { CheckpointService } from "../gen/millrace/v1/checkpoint_service_pb.js";
 import { ExperimentService } from "../gen/millrace/v1/experiment_service_pb.js";
+import { LogService } from "../gen/millrace/v1/log_service_pb.js";
 import { MetricService } from "../gen/millrace/v1/metric_service_pb.js";
 import { ModelService } from "../gen/millrace/v1/model_service_pb.js";
 import { ProgressService } from "../gen/millrace/v1/progress_service_pb.js";
@@ -29,6 +30,7 @@ import { assertSafeHost, localAddress } from "./loopback.js";
 import { RunOwners } from "./run-owners.js";
 import { createCheckpointService } from "./services/checkpoint.js";
 import { createExperimentService } from "./services/experiment.js";
+import { createLogService } from "./services/log.js";
 import { createMetricService } from "./services/metric.js";
 import { createModelService } from "./services/model.js";
 import { createProgressService } from "./services/progress.js";
@@ -183,6 +185,7 @@ async function addServices(
 	rpc.add(CheckpointService, createCheckpointService(context));
 	rpc.add(ModelService, createModelService(context));
 	rpc.add(MetricService, createMetricService(context));
+	rpc.add(LogService, createLogService(context));
 	rpc.add(ProgressService, createProgressService(context));
 	rpc.add(RendezvousService, rendezvous.handlers);
 	rpc.add(ServerService, createServerService(info));

@@ -41,6 +41,7 @@ function startServerWith(handlers: Handlers, port = 0): Promise<TestRpcServer> {
 			streamTrialMetrics: handlers.streamTrialMetrics ?? unused,
 			streamCheckpointMetrics: unused,
 			streamModelVersionMetrics: unused,
+			summarizeMetrics: unused,
 		});
 		rpc.add(RendezvousService, { attend: handlers.attend ?? unused });
 	}, port);

@@ -26,6 +26,7 @@ async function startStreamServer(handler: StreamTrialMetrics) {
 			streamTrialMetrics: handler,
 			streamCheckpointMetrics: unused,
 			streamModelVersionMetrics: unused,
+			summarizeMetrics: unused,
 		}),
 	);
 	const client = createRpcClient(MetricService, server.channel());
@@ -275,6 +276,7 @@ describe("a request that no handler should see", { timeout: 30_000 }, () => {
 				streamTrialMetrics: handledStream,
 				streamCheckpointMetrics: handledStream,
 				streamModelVersionMetrics: handledStream,
+				summarizeMetrics: async () => ({}),
 			});
 			rpc.add(RendezvousService, {
 				attend: async (requests) => {

@@ -2,6 +2,11 @@ import { MillraceError } from "../../errors.js";
 import type { Database } from "./database.js";
 import { firstTables } from "./migrations/0001-first-tables.js";
 import { survival } from "./migrations/0002-survival.js";
+import { registry } from "./migrations/0003-registry.js";
+import { checkpointFiles } from "./migrations/0004-checkpoint-files.js";
+import { experimentLists } from "./migrations/0005-experiment-lists.js";
+import { metricSources } from "./migrations/0006-metric-sources.js";
+import { logs } from "./migrations/0007-logs.js";
 
 /** A change of the tables. Its number is its place in the list, from 1. */
 export interface Migration {
@@ -12,7 +17,15 @@ export interface Migration {
 }
 
 /** All migrations, in their order. What was released is never edited: a later migration changes it. */
-export const migrations: readonly Migration[] = [firstTables, survival];
+export const migrations: readonly Migration[] = [
+	firstTables,
+	survival,
+	registry,
+	checkpointFiles,
+	experimentLists,
+	metricSources,
+	logs,
+];
 
 /**
  * Brings the tables of a database to what this program knows, each migration in a transaction.

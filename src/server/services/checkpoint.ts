@@ -17,6 +17,7 @@ import { once } from "../db/request-ids.js";
 import { parsePage } from "../page-token.js";
 import { assertFiles, assertRequestId, checkedUuid } from "../request-checks.js";
 import type { ServiceContext } from "./service-context.js";
+import { unimplemented } from "./unimplemented.js";
 
 /** Operates on checkpoints. */
 export function createCheckpointService({
@@ -63,5 +64,10 @@ export function createCheckpointService({
 				nextPageToken: page.next(found.length, () => shown.at(-1)?.id ?? 0),
 			};
 		},
+
+		updateCheckpointMetadata: unimplemented,
+		removeCheckpointFiles: unimplemented,
+		readCheckpointFile: unimplemented,
+		writeCheckpointFile: unimplemented,
 	};
 }

@@ -9,6 +9,7 @@ import { parsePage } from "../page-token.js";
 import { assertId, assertRequestId, required } from "../request-checks.js";
 import { storageOf } from "../storage-config.js";
 import type { ServiceContext } from "./service-context.js";
+import { unimplemented } from "./unimplemented.js";
 
 /** Operates on experiments. */
 export function createExperimentService({
@@ -57,5 +58,12 @@ export function createExperimentService({
 			const experiments = found.slice(0, page.size);
 			return { experiments, nextPageToken: page.next(found.length, () => experiments.at(-1)?.id ?? 0) };
 		},
+
+		updateExperiment: unimplemented,
+		cancelExperiment: unimplemented,
+		killExperiment: unimplemented,
+		archiveExperiment: unimplemented,
+		unarchiveExperiment: unimplemented,
+		deleteExperiment: unimplemented,
 	};
 }

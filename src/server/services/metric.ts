@@ -20,6 +20,7 @@ import {
 } from "../request-checks.js";
 import { parseResumeToken, writeResumeToken } from "../resume-token.js";
 import type { ServiceContext } from "./service-context.js";
+import { unimplemented } from "./unimplemented.js";
 
 /** The most reports of one call. */
 const largestCall = 10_000;
@@ -79,6 +80,8 @@ export function createMetricService({ db }: ServiceContext): ServiceHandlers<typ
 			const trialIds = await trialsOfModelVersion(db, model, version);
 			yield* stream(`version ${version} of ${model}`, trialIds, group, resumeToken);
 		},
+
+		summarizeMetrics: unimplemented,
 	};
 }
 

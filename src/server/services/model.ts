@@ -12,6 +12,7 @@ import { assertModelName } from "../model-name.js";
 import { parsePage } from "../page-token.js";
 import { assertNotNegative, assertRequestId, assertText, checkedUuid } from "../request-checks.js";
 import type { ServiceContext } from "./service-context.js";
+import { unimplemented } from "./unimplemented.js";
 
 /** Operates on models and their versions. */
 export function createModelService({ db }: ServiceContext): ServiceHandlers<typeof ModelService> {
@@ -78,5 +79,13 @@ export function createModelService({ db }: ServiceContext): ServiceHandlers<type
 			const modelVersions = found.slice(0, page.size);
 			return { modelVersions, nextPageToken: page.next(found.length, () => modelVersions.at(-1)?.version ?? 0) };
 		},
+
+		updateModel: unimplemented,
+		archiveModel: unimplemented,
+		unarchiveModel: unimplemented,
+		deleteModel: unimplemented,
+		listModelLabels: unimplemented,
+		updateModelVersion: unimplemented,
+		deleteModelVersion: unimplemented,
 	};
 }

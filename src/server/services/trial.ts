@@ -36,6 +36,7 @@ import { assertId, assertNotNegative, assertRequestId, assertText, checkedUuid }
 import { closeAbandoned } from "./close-abandoned.js";
 import type { ServiceContext } from "./service-context.js";
 import { startTrialRun } from "./start-trial-run.js";
+import { unimplemented } from "./unimplemented.js";
 
 /** Operates on trials and their runs. */
 export function createTrialService(context: ServiceContext): ServiceHandlers<typeof TrialService> {
@@ -185,6 +186,10 @@ export function createTrialService(context: ServiceContext): ServiceHandlers<typ
 			const outputs = found.slice(0, page.size);
 			return { outputs, nextPageToken: page.next(found.length, () => outputs.at(-1)?.file?.path ?? "") };
 		},
+
+		reportTrialProgress: unimplemented,
+		setTrialStatus: unimplemented,
+		updateTrialMetadata: unimplemented,
 	};
 }
 

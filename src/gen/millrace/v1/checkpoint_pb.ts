@@ -14,7 +14,7 @@ import type { JsonObject, Message } from "@bufbuild/protobuf";
  * Describes the file millrace/v1/checkpoint.proto.
  */
 export const file_millrace_v1_checkpoint: GenFile = /*@__PURE__*/
-  fileDesc("ChxtaWxscmFjZS92MS9jaGVja3BvaW50LnByb3RvEgttaWxscmFjZS52MSKEAgoKQ2hlY2twb2ludBIMCgR1dWlkGAEgASgJEhAKCHRyaWFsX2lkGAIgASgFEisKBXN0YXRlGAMgASgOMhwubWlsbHJhY2UudjEuQ2hlY2twb2ludFN0YXRlEikKCG1ldGFkYXRhGAQgASgLMhcuZ29vZ2xlLnByb3RvYnVmLlN0cnVjdBImCgVmaWxlcxgFIAMoCzIXLm1pbGxyYWNlLnYxLlN0b3JlZEZpbGUSJQoHc3RvcmFnZRgGIAEoCzIULm1pbGxyYWNlLnYxLlN0b3JhZ2USLwoLcmVwb3J0X3RpbWUYByABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wKtIBCg9DaGVja3BvaW50U3RhdGUSIAocQ0hFQ0tQT0lOVF9TVEFURV9VTlNQRUNJRklFRBAAEhsKF0NIRUNLUE9JTlRfU1RBVEVfQUNUSVZFEAESHgoaQ0hFQ0tQT0lOVF9TVEFURV9DT01QTEVURUQQAhIaChZDSEVDS1BPSU5UX1NUQVRFX0VSUk9SEAMSHAoYQ0hFQ0tQT0lOVF9TVEFURV9ERUxFVEVEEAQSJgoiQ0hFQ0tQT0lOVF9TVEFURV9QQVJUSUFMTFlfREVMRVRFRBAFYgZwcm90bzM", [file_google_protobuf_struct, file_google_protobuf_timestamp, file_millrace_v1_storage]);
+  fileDesc("ChxtaWxscmFjZS92MS9jaGVja3BvaW50LnByb3RvEgttaWxscmFjZS52MSKnAwoKQ2hlY2twb2ludBIMCgR1dWlkGAEgASgJEhAKCHRyaWFsX2lkGAIgASgFEisKBXN0YXRlGAMgASgOMhwubWlsbHJhY2UudjEuQ2hlY2twb2ludFN0YXRlEikKCG1ldGFkYXRhGAQgASgLMhcuZ29vZ2xlLnByb3RvYnVmLlN0cnVjdBImCgVmaWxlcxgFIAMoCzIXLm1pbGxyYWNlLnYxLlN0b3JlZEZpbGUSJQoHc3RvcmFnZRgGIAEoCzIULm1pbGxyYWNlLnYxLlN0b3JhZ2USLwoLcmVwb3J0X3RpbWUYByABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEhQKDHRyaWFsX3J1bl9pZBgIIAEoBRIPCgd0YXNrX2lkGAkgASgJEhUKDWFsbG9jYXRpb25faWQYCiABKAkSMQoIdHJhaW5pbmcYCyABKAsyHy5taWxscmFjZS52MS5DaGVja3BvaW50VHJhaW5pbmcSHAoPc3RlcHNfY29tcGxldGVkGAwgASgFSACIAQFCEgoQX3N0ZXBzX2NvbXBsZXRlZCKNAgoSQ2hlY2twb2ludFRyYWluaW5nEhAKCHRyaWFsX2lkGAEgASgFEhUKDWV4cGVyaW1lbnRfaWQYAiABKAUSMgoRZXhwZXJpbWVudF9jb25maWcYAyABKAsyFy5nb29nbGUucHJvdG9idWYuU3RydWN0EigKB2hwYXJhbXMYBCABKAsyFy5nb29nbGUucHJvdG9idWYuU3RydWN0Eh8KF3ZhbGlkYXRpb25fbWV0cmljc19qc29uGAUgASgJEh0KFXRyYWluaW5nX21ldHJpY3NfanNvbhgGIAEoCRIcCg9zZWFyY2hlcl9tZXRyaWMYByABKAFIAIgBAUISChBfc2VhcmNoZXJfbWV0cmljKtIBCg9DaGVja3BvaW50U3RhdGUSIAocQ0hFQ0tQT0lOVF9TVEFURV9VTlNQRUNJRklFRBAAEhsKF0NIRUNLUE9JTlRfU1RBVEVfQUNUSVZFEAESHgoaQ0hFQ0tQT0lOVF9TVEFURV9DT01QTEVURUQQAhIaChZDSEVDS1BPSU5UX1NUQVRFX0VSUk9SEAMSHAoYQ0hFQ0tQT0lOVF9TVEFURV9ERUxFVEVEEAQSJgoiQ0hFQ0tQT0lOVF9TVEFURV9QQVJUSUFMTFlfREVMRVRFRBAFKoACChBDaGVja3BvaW50U29ydEJ5EiIKHkNIRUNLUE9JTlRfU09SVF9CWV9VTlNQRUNJRklFRBAAEhsKF0NIRUNLUE9JTlRfU09SVF9CWV9VVUlEEAESHwobQ0hFQ0tQT0lOVF9TT1JUX0JZX1RSSUFMX0lEEAISIwofQ0hFQ0tQT0lOVF9TT1JUX0JZX0JBVENIX05VTUJFUhADEh8KG0NIRUNLUE9JTlRfU09SVF9CWV9FTkRfVElNRRAEEhwKGENIRUNLUE9JTlRfU09SVF9CWV9TVEFURRAFEiYKIkNIRUNLUE9JTlRfU09SVF9CWV9TRUFSQ0hFUl9NRVRSSUMQBmIGcHJvdG8z", [file_google_protobuf_struct, file_google_protobuf_timestamp, file_millrace_v1_storage]);
 
 /**
  * A model's saved files, with metadata and state.
@@ -70,6 +70,41 @@ export type Checkpoint = Message<"millrace.v1.Checkpoint"> & {
    * @generated from field: google.protobuf.Timestamp report_time = 7;
    */
   reportTime?: Timestamp | undefined;
+
+  /**
+   * The run that wrote it; 0 if none did.
+   *
+   * @generated from field: int32 trial_run_id = 8;
+   */
+  trialRunId: number;
+
+  /**
+   * The task that wrote it, "<experiment id>.<uuid>"; empty if none did.
+   *
+   * @generated from field: string task_id = 9;
+   */
+  taskId: string;
+
+  /**
+   * The task's run, "<task id>.<trial run id>"; empty if none did.
+   *
+   * @generated from field: string allocation_id = 10;
+   */
+  allocationId: string;
+
+  /**
+   * What is known of the trial that wrote it; unset if none did.
+   *
+   * @generated from field: millrace.v1.CheckpointTraining training = 11;
+   */
+  training?: CheckpointTraining | undefined;
+
+  /**
+   * metadata.steps_completed where that is a whole number; else unset.
+   *
+   * @generated from field: optional int32 steps_completed = 12;
+   */
+  stepsCompleted?: number | undefined;
 };
 
 /**
@@ -78,6 +113,71 @@ export type Checkpoint = Message<"millrace.v1.Checkpoint"> & {
  */
 export const CheckpointSchema: GenMessage<Checkpoint> = /*@__PURE__*/
   messageDesc(file_millrace_v1_checkpoint, 0);
+
+/**
+ * What is known of the trial that wrote a checkpoint.
+ *
+ * @generated from message millrace.v1.CheckpointTraining
+ */
+export type CheckpointTraining = Message<"millrace.v1.CheckpointTraining"> & {
+  /**
+   * The trial.
+   *
+   * @generated from field: int32 trial_id = 1;
+   */
+  trialId: number;
+
+  /**
+   * Its experiment.
+   *
+   * @generated from field: int32 experiment_id = 2;
+   */
+  experimentId: number;
+
+  /**
+   * The experiment's configuration.
+   *
+   * @generated from field: google.protobuf.Struct experiment_config = 3;
+   */
+  experimentConfig?: JsonObject | undefined;
+
+  /**
+   * The trial's hyperparameters.
+   *
+   * @generated from field: google.protobuf.Struct hparams = 4;
+   */
+  hparams?: JsonObject | undefined;
+
+  /**
+   * What the trial reported for the group "validation" at the checkpoint's steps, as the text of a JSON object; empty
+   * if nothing.
+   *
+   * @generated from field: string validation_metrics_json = 5;
+   */
+  validationMetricsJson: string;
+
+  /**
+   * The same for the group "training".
+   *
+   * @generated from field: string training_metrics_json = 6;
+   */
+  trainingMetricsJson: string;
+
+  /**
+   * The value in validation_metrics_json of the metric that the configuration's `searcher.metric` names, if it is a
+   * number.
+   *
+   * @generated from field: optional double searcher_metric = 7;
+   */
+  searcherMetric?: number | undefined;
+};
+
+/**
+ * Describes the message millrace.v1.CheckpointTraining.
+ * Use `create(CheckpointTrainingSchema)` to create a new message.
+ */
+export const CheckpointTrainingSchema: GenMessage<CheckpointTraining> = /*@__PURE__*/
+  messageDesc(file_millrace_v1_checkpoint, 1);
 
 /**
  * The state of a checkpoint.
@@ -133,4 +233,67 @@ export enum CheckpointState {
  */
 export const CheckpointStateSchema: GenEnum<CheckpointState> = /*@__PURE__*/
   enumDesc(file_millrace_v1_checkpoint, 0);
+
+/**
+ * What checkpoints are sorted by. Those that are equal in it are sorted by report time and id, in the same direction.
+ *
+ * @generated from enum millrace.v1.CheckpointSortBy
+ */
+export enum CheckpointSortBy {
+  /**
+   * When it was created.
+   *
+   * @generated from enum value: CHECKPOINT_SORT_BY_UNSPECIFIED = 0;
+   */
+  UNSPECIFIED = 0,
+
+  /**
+   * The UUID.
+   *
+   * @generated from enum value: CHECKPOINT_SORT_BY_UUID = 1;
+   */
+  UUID = 1,
+
+  /**
+   * The trial that wrote it.
+   *
+   * @generated from enum value: CHECKPOINT_SORT_BY_TRIAL_ID = 2;
+   */
+  TRIAL_ID = 2,
+
+  /**
+   * The steps completed.
+   *
+   * @generated from enum value: CHECKPOINT_SORT_BY_BATCH_NUMBER = 3;
+   */
+  BATCH_NUMBER = 3,
+
+  /**
+   * When it was created.
+   *
+   * @generated from enum value: CHECKPOINT_SORT_BY_END_TIME = 4;
+   */
+  END_TIME = 4,
+
+  /**
+   * The state, in the order of its numbers.
+   *
+   * @generated from enum value: CHECKPOINT_SORT_BY_STATE = 5;
+   */
+  STATE = 5,
+
+  /**
+   * training.searcher_metric. Those without one come last, in both directions. Unspecified direction: the best first,
+   * by the configuration's `searcher.smaller_is_better`.
+   *
+   * @generated from enum value: CHECKPOINT_SORT_BY_SEARCHER_METRIC = 6;
+   */
+  SEARCHER_METRIC = 6,
+}
+
+/**
+ * Describes the enum millrace.v1.CheckpointSortBy.
+ */
+export const CheckpointSortBySchema: GenEnum<CheckpointSortBy> = /*@__PURE__*/
+  enumDesc(file_millrace_v1_checkpoint, 1);
 

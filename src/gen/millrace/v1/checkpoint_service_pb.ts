@@ -5,8 +5,12 @@
 import type { GenFile, GenMessage, GenService } from "@bufbuild/protobuf/codegenv2";
 import { fileDesc, messageDesc, serviceDesc } from "@bufbuild/protobuf/codegenv2";
 import { file_google_protobuf_struct } from "@bufbuild/protobuf/wkt";
-import type { Checkpoint } from "./checkpoint_pb.js";
+import type { MetadataChange } from "./change_pb.js";
+import { file_millrace_v1_change } from "./change_pb.js";
+import type { Checkpoint, CheckpointSortBy, CheckpointState } from "./checkpoint_pb.js";
 import { file_millrace_v1_checkpoint } from "./checkpoint_pb.js";
+import type { OrderBy } from "./list_pb.js";
+import { file_millrace_v1_list } from "./list_pb.js";
 import type { StoredFile } from "./storage_pb.js";
 import { file_millrace_v1_storage } from "./storage_pb.js";
 import type { JsonObject, Message } from "@bufbuild/protobuf";
@@ -15,7 +19,7 @@ import type { JsonObject, Message } from "@bufbuild/protobuf";
  * Describes the file millrace/v1/checkpoint_service.proto.
  */
 export const file_millrace_v1_checkpoint_service: GenFile = /*@__PURE__*/
-  fileDesc("CiRtaWxscmFjZS92MS9jaGVja3BvaW50X3NlcnZpY2UucHJvdG8SC21pbGxyYWNlLnYxIo8BChdDcmVhdGVDaGVja3BvaW50UmVxdWVzdBISCgpyZXF1ZXN0X2lkGAEgASgJEikKCG1ldGFkYXRhGAIgASgLMhcuZ29vZ2xlLnByb3RvYnVmLlN0cnVjdBImCgVmaWxlcxgDIAMoCzIXLm1pbGxyYWNlLnYxLlN0b3JlZEZpbGUSDQoFcmV1c2UYBCABKAgiRwoYQ3JlYXRlQ2hlY2twb2ludFJlc3BvbnNlEisKCmNoZWNrcG9pbnQYASABKAsyFy5taWxscmFjZS52MS5DaGVja3BvaW50ImsKGUNvbXBsZXRlQ2hlY2twb2ludFJlcXVlc3QSFwoPY2hlY2twb2ludF91dWlkGAEgASgJEiYKBWZpbGVzGAIgAygLMhcubWlsbHJhY2UudjEuU3RvcmVkRmlsZRINCgVyZXVzZRgDIAEoCCJJChpDb21wbGV0ZUNoZWNrcG9pbnRSZXNwb25zZRIrCgpjaGVja3BvaW50GAEgASgLMhcubWlsbHJhY2UudjEuQ2hlY2twb2ludCIvChRHZXRDaGVja3BvaW50UmVxdWVzdBIXCg9jaGVja3BvaW50X3V1aWQYASABKAkiRAoVR2V0Q2hlY2twb2ludFJlc3BvbnNlEisKCmNoZWNrcG9pbnQYASABKAsyFy5taWxscmFjZS52MS5DaGVja3BvaW50Ij8KFkxpc3RDaGVja3BvaW50c1JlcXVlc3QSEQoJcGFnZV9zaXplGAEgASgFEhIKCnBhZ2VfdG9rZW4YAiABKAkiYAoXTGlzdENoZWNrcG9pbnRzUmVzcG9uc2USLAoLY2hlY2twb2ludHMYASADKAsyFy5taWxscmFjZS52MS5DaGVja3BvaW50EhcKD25leHRfcGFnZV90b2tlbhgCIAEoCTKlAwoRQ2hlY2twb2ludFNlcnZpY2USZAoQQ3JlYXRlQ2hlY2twb2ludBIkLm1pbGxyYWNlLnYxLkNyZWF0ZUNoZWNrcG9pbnRSZXF1ZXN0GiUubWlsbHJhY2UudjEuQ3JlYXRlQ2hlY2twb2ludFJlc3BvbnNlIgOQAgISagoSQ29tcGxldGVDaGVja3BvaW50EiYubWlsbHJhY2UudjEuQ29tcGxldGVDaGVja3BvaW50UmVxdWVzdBonLm1pbGxyYWNlLnYxLkNvbXBsZXRlQ2hlY2twb2ludFJlc3BvbnNlIgOQAgISWwoNR2V0Q2hlY2twb2ludBIhLm1pbGxyYWNlLnYxLkdldENoZWNrcG9pbnRSZXF1ZXN0GiIubWlsbHJhY2UudjEuR2V0Q2hlY2twb2ludFJlc3BvbnNlIgOQAgESYQoPTGlzdENoZWNrcG9pbnRzEiMubWlsbHJhY2UudjEuTGlzdENoZWNrcG9pbnRzUmVxdWVzdBokLm1pbGxyYWNlLnYxLkxpc3RDaGVja3BvaW50c1Jlc3BvbnNlIgOQAgFiBnByb3RvMw", [file_google_protobuf_struct, file_millrace_v1_checkpoint, file_millrace_v1_storage]);
+  fileDesc("CiRtaWxscmFjZS92MS9jaGVja3BvaW50X3NlcnZpY2UucHJvdG8SC21pbGxyYWNlLnYxIrcBChdDcmVhdGVDaGVja3BvaW50UmVxdWVzdBISCgpyZXF1ZXN0X2lkGAEgASgJEikKCG1ldGFkYXRhGAIgASgLMhcuZ29vZ2xlLnByb3RvYnVmLlN0cnVjdBImCgVmaWxlcxgDIAMoCzIXLm1pbGxyYWNlLnYxLlN0b3JlZEZpbGUSDQoFcmV1c2UYBCABKAgSEAoIdHJpYWxfaWQYBSABKAUSFAoMdHJpYWxfcnVuX2lkGAYgASgFIkcKGENyZWF0ZUNoZWNrcG9pbnRSZXNwb25zZRIrCgpjaGVja3BvaW50GAEgASgLMhcubWlsbHJhY2UudjEuQ2hlY2twb2ludCKWAQoZQ29tcGxldGVDaGVja3BvaW50UmVxdWVzdBIXCg9jaGVja3BvaW50X3V1aWQYASABKAkSJgoFZmlsZXMYAiADKAsyFy5taWxscmFjZS52MS5TdG9yZWRGaWxlEg0KBXJldXNlGAMgASgIEikKCG1ldGFkYXRhGAQgASgLMhcuZ29vZ2xlLnByb3RvYnVmLlN0cnVjdCJJChpDb21wbGV0ZUNoZWNrcG9pbnRSZXNwb25zZRIrCgpjaGVja3BvaW50GAEgASgLMhcubWlsbHJhY2UudjEuQ2hlY2twb2ludCIvChRHZXRDaGVja3BvaW50UmVxdWVzdBIXCg9jaGVja3BvaW50X3V1aWQYASABKAkiRAoVR2V0Q2hlY2twb2ludFJlc3BvbnNlEisKCmNoZWNrcG9pbnQYASABKAsyFy5taWxscmFjZS52MS5DaGVja3BvaW50IoYCChZMaXN0Q2hlY2twb2ludHNSZXF1ZXN0EhEKCXBhZ2Vfc2l6ZRgBIAEoBRISCgpwYWdlX3Rva2VuGAIgASgJEhAKCHRyaWFsX2lkGAMgASgFEhUKDWV4cGVyaW1lbnRfaWQYBCABKAUSLAoGc3RhdGVzGAUgAygOMhwubWlsbHJhY2UudjEuQ2hlY2twb2ludFN0YXRlEi4KB3NvcnRfYnkYBiABKA4yHS5taWxscmFjZS52MS5DaGVja3BvaW50U29ydEJ5EhYKDnNvcnRfYnlfbWV0cmljGAcgASgJEiYKCG9yZGVyX2J5GAggASgOMhQubWlsbHJhY2UudjEuT3JkZXJCeSJgChdMaXN0Q2hlY2twb2ludHNSZXNwb25zZRIsCgtjaGVja3BvaW50cxgBIAMoCzIXLm1pbGxyYWNlLnYxLkNoZWNrcG9pbnQSFwoPbmV4dF9wYWdlX3Rva2VuGAIgASgJIn0KH1VwZGF0ZUNoZWNrcG9pbnRNZXRhZGF0YVJlcXVlc3QSEgoKcmVxdWVzdF9pZBgBIAEoCRIXCg9jaGVja3BvaW50X3V1aWQYAiABKAkSLQoIbWV0YWRhdGEYAyABKAsyGy5taWxscmFjZS52MS5NZXRhZGF0YUNoYW5nZSJPCiBVcGRhdGVDaGVja3BvaW50TWV0YWRhdGFSZXNwb25zZRIrCgpjaGVja3BvaW50GAEgASgLMhcubWlsbHJhY2UudjEuQ2hlY2twb2ludCJbChxSZW1vdmVDaGVja3BvaW50RmlsZXNSZXF1ZXN0EhIKCnJlcXVlc3RfaWQYASABKAkSGAoQY2hlY2twb2ludF91dWlkcxgCIAMoCRINCgVnbG9icxgDIAMoCSJNCh1SZW1vdmVDaGVja3BvaW50RmlsZXNSZXNwb25zZRIsCgtjaGVja3BvaW50cxgBIAMoCzIXLm1pbGxyYWNlLnYxLkNoZWNrcG9pbnQiUgoZUmVhZENoZWNrcG9pbnRGaWxlUmVxdWVzdBIXCg9jaGVja3BvaW50X3V1aWQYASABKAkSDAoEcGF0aBgCIAEoCRIOCgZvZmZzZXQYAyABKAMiKgoaUmVhZENoZWNrcG9pbnRGaWxlUmVzcG9uc2USDAoEZGF0YRgBIAEoDCJ6ChpXcml0ZUNoZWNrcG9pbnRGaWxlUmVxdWVzdBIXCg9jaGVja3BvaW50X3V1aWQYASABKAkSJQoEZmlsZRgCIAEoCzIXLm1pbGxyYWNlLnYxLlN0b3JlZEZpbGUSDgoGb2Zmc2V0GAMgASgDEgwKBGRhdGEYBCABKAwiQwobV3JpdGVDaGVja3BvaW50RmlsZVJlc3BvbnNlEhIKCnNpemVfYnl0ZXMYASABKAMSEAoIY29tcGxldGUYAiABKAgy9QYKEUNoZWNrcG9pbnRTZXJ2aWNlEmQKEENyZWF0ZUNoZWNrcG9pbnQSJC5taWxscmFjZS52MS5DcmVhdGVDaGVja3BvaW50UmVxdWVzdBolLm1pbGxyYWNlLnYxLkNyZWF0ZUNoZWNrcG9pbnRSZXNwb25zZSIDkAICEmoKEkNvbXBsZXRlQ2hlY2twb2ludBImLm1pbGxyYWNlLnYxLkNvbXBsZXRlQ2hlY2twb2ludFJlcXVlc3QaJy5taWxscmFjZS52MS5Db21wbGV0ZUNoZWNrcG9pbnRSZXNwb25zZSIDkAICElsKDUdldENoZWNrcG9pbnQSIS5taWxscmFjZS52MS5HZXRDaGVja3BvaW50UmVxdWVzdBoiLm1pbGxyYWNlLnYxLkdldENoZWNrcG9pbnRSZXNwb25zZSIDkAIBEmEKD0xpc3RDaGVja3BvaW50cxIjLm1pbGxyYWNlLnYxLkxpc3RDaGVja3BvaW50c1JlcXVlc3QaJC5taWxscmFjZS52MS5MaXN0Q2hlY2twb2ludHNSZXNwb25zZSIDkAIBEnwKGFVwZGF0ZUNoZWNrcG9pbnRNZXRhZGF0YRIsLm1pbGxyYWNlLnYxLlVwZGF0ZUNoZWNrcG9pbnRNZXRhZGF0YVJlcXVlc3QaLS5taWxscmFjZS52MS5VcGRhdGVDaGVja3BvaW50TWV0YWRhdGFSZXNwb25zZSIDkAICEnMKFVJlbW92ZUNoZWNrcG9pbnRGaWxlcxIpLm1pbGxyYWNlLnYxLlJlbW92ZUNoZWNrcG9pbnRGaWxlc1JlcXVlc3QaKi5taWxscmFjZS52MS5SZW1vdmVDaGVja3BvaW50RmlsZXNSZXNwb25zZSIDkAICEmwKElJlYWRDaGVja3BvaW50RmlsZRImLm1pbGxyYWNlLnYxLlJlYWRDaGVja3BvaW50RmlsZVJlcXVlc3QaJy5taWxscmFjZS52MS5SZWFkQ2hlY2twb2ludEZpbGVSZXNwb25zZSIDkAIBMAESbQoTV3JpdGVDaGVja3BvaW50RmlsZRInLm1pbGxyYWNlLnYxLldyaXRlQ2hlY2twb2ludEZpbGVSZXF1ZXN0GigubWlsbHJhY2UudjEuV3JpdGVDaGVja3BvaW50RmlsZVJlc3BvbnNlIgOQAgJiBnByb3RvMw", [file_google_protobuf_struct, file_millrace_v1_change, file_millrace_v1_checkpoint, file_millrace_v1_list, file_millrace_v1_storage]);
 
 /**
  * Asks for a new checkpoint.
@@ -51,6 +55,20 @@ export type CreateCheckpointRequest = Message<"millrace.v1.CreateCheckpointReque
    * @generated from field: bool reuse = 4;
    */
   reuse: boolean;
+
+  /**
+   * The trial that writes it; 0 for none. With it, trial_run_id must name its open run.
+   *
+   * @generated from field: int32 trial_id = 5;
+   */
+  trialId: number;
+
+  /**
+   * The run that writes it.
+   *
+   * @generated from field: int32 trial_run_id = 6;
+   */
+  trialRunId: number;
 };
 
 /**
@@ -108,6 +126,13 @@ export type CompleteCheckpointRequest = Message<"millrace.v1.CompleteCheckpointR
    * @generated from field: bool reuse = 3;
    */
   reuse: boolean;
+
+  /**
+   * Metadata to add: each top-level key is set.
+   *
+   * @generated from field: google.protobuf.Struct metadata = 4;
+   */
+  metadata?: JsonObject | undefined;
 };
 
 /**
@@ -199,6 +224,48 @@ export type ListCheckpointsRequest = Message<"millrace.v1.ListCheckpointsRequest
    * @generated from field: string page_token = 2;
    */
   pageToken: string;
+
+  /**
+   * Only checkpoints of this trial; 0 for any.
+   *
+   * @generated from field: int32 trial_id = 3;
+   */
+  trialId: number;
+
+  /**
+   * Only checkpoints of this experiment's trials; 0 for any.
+   *
+   * @generated from field: int32 experiment_id = 4;
+   */
+  experimentId: number;
+
+  /**
+   * Only checkpoints in one of these states; none for any.
+   *
+   * @generated from field: repeated millrace.v1.CheckpointState states = 5;
+   */
+  states: CheckpointState[];
+
+  /**
+   * What to sort by. Anything but the default needs a trial or an experiment.
+   *
+   * @generated from field: millrace.v1.CheckpointSortBy sort_by = 6;
+   */
+  sortBy: CheckpointSortBy;
+
+  /**
+   * Sort by this metric of training.validation_metrics_json instead, as SEARCHER_METRIC does; empty for none.
+   *
+   * @generated from field: string sort_by_metric = 7;
+   */
+  sortByMetric: string;
+
+  /**
+   * In which direction; unspecified is ascending, but descending for the default of sort_by: the newest first.
+   *
+   * @generated from field: millrace.v1.OrderBy order_by = 8;
+   */
+  orderBy: OrderBy;
 };
 
 /**
@@ -235,6 +302,245 @@ export type ListCheckpointsResponse = Message<"millrace.v1.ListCheckpointsRespon
  */
 export const ListCheckpointsResponseSchema: GenMessage<ListCheckpointsResponse> = /*@__PURE__*/
   messageDesc(file_millrace_v1_checkpoint_service, 7);
+
+/**
+ * Asks to change a checkpoint's metadata.
+ *
+ * @generated from message millrace.v1.UpdateCheckpointMetadataRequest
+ */
+export type UpdateCheckpointMetadataRequest = Message<"millrace.v1.UpdateCheckpointMetadataRequest"> & {
+  /**
+   * A unique string, at most 128 characters. A repeated request with it gets the first answer.
+   *
+   * @generated from field: string request_id = 1;
+   */
+  requestId: string;
+
+  /**
+   * The UUID of the checkpoint. Required.
+   *
+   * @generated from field: string checkpoint_uuid = 2;
+   */
+  checkpointUuid: string;
+
+  /**
+   * The change. Required.
+   *
+   * @generated from field: millrace.v1.MetadataChange metadata = 3;
+   */
+  metadata?: MetadataChange | undefined;
+};
+
+/**
+ * Describes the message millrace.v1.UpdateCheckpointMetadataRequest.
+ * Use `create(UpdateCheckpointMetadataRequestSchema)` to create a new message.
+ */
+export const UpdateCheckpointMetadataRequestSchema: GenMessage<UpdateCheckpointMetadataRequest> = /*@__PURE__*/
+  messageDesc(file_millrace_v1_checkpoint_service, 8);
+
+/**
+ * Answers UpdateCheckpointMetadata.
+ *
+ * @generated from message millrace.v1.UpdateCheckpointMetadataResponse
+ */
+export type UpdateCheckpointMetadataResponse = Message<"millrace.v1.UpdateCheckpointMetadataResponse"> & {
+  /**
+   * The checkpoint.
+   *
+   * @generated from field: millrace.v1.Checkpoint checkpoint = 1;
+   */
+  checkpoint?: Checkpoint | undefined;
+};
+
+/**
+ * Describes the message millrace.v1.UpdateCheckpointMetadataResponse.
+ * Use `create(UpdateCheckpointMetadataResponseSchema)` to create a new message.
+ */
+export const UpdateCheckpointMetadataResponseSchema: GenMessage<UpdateCheckpointMetadataResponse> = /*@__PURE__*/
+  messageDesc(file_millrace_v1_checkpoint_service, 9);
+
+/**
+ * Asks to remove files of checkpoints.
+ *
+ * @generated from message millrace.v1.RemoveCheckpointFilesRequest
+ */
+export type RemoveCheckpointFilesRequest = Message<"millrace.v1.RemoveCheckpointFilesRequest"> & {
+  /**
+   * A unique string, at most 128 characters. A repeated request with it gets the first answer.
+   *
+   * @generated from field: string request_id = 1;
+   */
+  requestId: string;
+
+  /**
+   * The UUIDs of the checkpoints. At least one is required.
+   *
+   * @generated from field: repeated string checkpoint_uuids = 2;
+   */
+  checkpointUuids: string[];
+
+  /**
+   * Which files: those whose path matches one of these globs, in which "**" stands for any number of directories; `**\/*` is all. With none, files
+   * that are gone from the storage are dropped from the lists.
+   *
+   * @generated from field: repeated string globs = 3;
+   */
+  globs: string[];
+};
+
+/**
+ * Describes the message millrace.v1.RemoveCheckpointFilesRequest.
+ * Use `create(RemoveCheckpointFilesRequestSchema)` to create a new message.
+ */
+export const RemoveCheckpointFilesRequestSchema: GenMessage<RemoveCheckpointFilesRequest> = /*@__PURE__*/
+  messageDesc(file_millrace_v1_checkpoint_service, 10);
+
+/**
+ * Answers RemoveCheckpointFiles.
+ *
+ * @generated from message millrace.v1.RemoveCheckpointFilesResponse
+ */
+export type RemoveCheckpointFilesResponse = Message<"millrace.v1.RemoveCheckpointFilesResponse"> & {
+  /**
+   * The checkpoints, in the order of the request.
+   *
+   * @generated from field: repeated millrace.v1.Checkpoint checkpoints = 1;
+   */
+  checkpoints: Checkpoint[];
+};
+
+/**
+ * Describes the message millrace.v1.RemoveCheckpointFilesResponse.
+ * Use `create(RemoveCheckpointFilesResponseSchema)` to create a new message.
+ */
+export const RemoveCheckpointFilesResponseSchema: GenMessage<RemoveCheckpointFilesResponse> = /*@__PURE__*/
+  messageDesc(file_millrace_v1_checkpoint_service, 11);
+
+/**
+ * Asks for a file of a checkpoint.
+ *
+ * @generated from message millrace.v1.ReadCheckpointFileRequest
+ */
+export type ReadCheckpointFileRequest = Message<"millrace.v1.ReadCheckpointFileRequest"> & {
+  /**
+   * The UUID of the checkpoint. Required.
+   *
+   * @generated from field: string checkpoint_uuid = 1;
+   */
+  checkpointUuid: string;
+
+  /**
+   * The path of the file. Required.
+   *
+   * @generated from field: string path = 2;
+   */
+  path: string;
+
+  /**
+   * The first byte to send, from 0.
+   *
+   * @generated from field: int64 offset = 3;
+   */
+  offset: bigint;
+};
+
+/**
+ * Describes the message millrace.v1.ReadCheckpointFileRequest.
+ * Use `create(ReadCheckpointFileRequestSchema)` to create a new message.
+ */
+export const ReadCheckpointFileRequestSchema: GenMessage<ReadCheckpointFileRequest> = /*@__PURE__*/
+  messageDesc(file_millrace_v1_checkpoint_service, 12);
+
+/**
+ * One piece of a file.
+ *
+ * @generated from message millrace.v1.ReadCheckpointFileResponse
+ */
+export type ReadCheckpointFileResponse = Message<"millrace.v1.ReadCheckpointFileResponse"> & {
+  /**
+   * The next bytes.
+   *
+   * @generated from field: bytes data = 1;
+   */
+  data: Uint8Array;
+};
+
+/**
+ * Describes the message millrace.v1.ReadCheckpointFileResponse.
+ * Use `create(ReadCheckpointFileResponseSchema)` to create a new message.
+ */
+export const ReadCheckpointFileResponseSchema: GenMessage<ReadCheckpointFileResponse> = /*@__PURE__*/
+  messageDesc(file_millrace_v1_checkpoint_service, 13);
+
+/**
+ * One piece of a file on its way to the storage.
+ *
+ * @generated from message millrace.v1.WriteCheckpointFileRequest
+ */
+export type WriteCheckpointFileRequest = Message<"millrace.v1.WriteCheckpointFileRequest"> & {
+  /**
+   * The UUID of the checkpoint. Required.
+   *
+   * @generated from field: string checkpoint_uuid = 1;
+   */
+  checkpointUuid: string;
+
+  /**
+   * The whole file. Required.
+   *
+   * @generated from field: millrace.v1.StoredFile file = 2;
+   */
+  file?: StoredFile | undefined;
+
+  /**
+   * Where the piece begins, from 0.
+   *
+   * @generated from field: int64 offset = 3;
+   */
+  offset: bigint;
+
+  /**
+   * The bytes, at most 4 MiB. Without any, the request only asks how much is there.
+   *
+   * @generated from field: bytes data = 4;
+   */
+  data: Uint8Array;
+};
+
+/**
+ * Describes the message millrace.v1.WriteCheckpointFileRequest.
+ * Use `create(WriteCheckpointFileRequestSchema)` to create a new message.
+ */
+export const WriteCheckpointFileRequestSchema: GenMessage<WriteCheckpointFileRequest> = /*@__PURE__*/
+  messageDesc(file_millrace_v1_checkpoint_service, 14);
+
+/**
+ * Answers WriteCheckpointFile.
+ *
+ * @generated from message millrace.v1.WriteCheckpointFileResponse
+ */
+export type WriteCheckpointFileResponse = Message<"millrace.v1.WriteCheckpointFileResponse"> & {
+  /**
+   * How many bytes of the file are there: the next piece begins with that one.
+   *
+   * @generated from field: int64 size_bytes = 1;
+   */
+  sizeBytes: bigint;
+
+  /**
+   * Whether the file is there as a whole, and verified.
+   *
+   * @generated from field: bool complete = 2;
+   */
+  complete: boolean;
+};
+
+/**
+ * Describes the message millrace.v1.WriteCheckpointFileResponse.
+ * Use `create(WriteCheckpointFileResponseSchema)` to create a new message.
+ */
+export const WriteCheckpointFileResponseSchema: GenMessage<WriteCheckpointFileResponse> = /*@__PURE__*/
+  messageDesc(file_millrace_v1_checkpoint_service, 15);
 
 /**
  * Operates on checkpoints.
@@ -278,7 +584,9 @@ export const CheckpointService: GenService<{
     output: typeof GetCheckpointResponseSchema;
   },
   /**
-   * Lists checkpoints, the newest first.
+   * Lists checkpoints, by default the newest first.
+   *
+   * NOT_FOUND if the trial or the experiment does not exist.
    *
    * @generated from rpc millrace.v1.CheckpointService.ListCheckpoints
    */
@@ -286,6 +594,60 @@ export const CheckpointService: GenService<{
     methodKind: "unary";
     input: typeof ListCheckpointsRequestSchema;
     output: typeof ListCheckpointsResponseSchema;
+  },
+  /**
+   * Changes the metadata of a checkpoint, as one step.
+   *
+   * NOT_FOUND if there is none with this UUID.
+   *
+   * @generated from rpc millrace.v1.CheckpointService.UpdateCheckpointMetadata
+   */
+  updateCheckpointMetadata: {
+    methodKind: "unary";
+    input: typeof UpdateCheckpointMetadataRequestSchema;
+    output: typeof UpdateCheckpointMetadataResponseSchema;
+  },
+  /**
+   * Removes files of some checkpoints: from their lists at once, from the storage after that. A checkpoint that keeps
+   * some is PARTIALLY_DELETED, one that keeps none is DELETED.
+   *
+   * NOT_FOUND if one of the checkpoints does not exist. FAILED_PRECONDITION if one is the checkpoint of a model version,
+   * or is still being written; then none is changed. INVALID_ARGUMENT if a glob is empty or has "..".
+   *
+   * @generated from rpc millrace.v1.CheckpointService.RemoveCheckpointFiles
+   */
+  removeCheckpointFiles: {
+    methodKind: "unary";
+    input: typeof RemoveCheckpointFilesRequestSchema;
+    output: typeof RemoveCheckpointFilesResponseSchema;
+  },
+  /**
+   * Streams what a file of a checkpoint contains, for those who do not reach its storage themselves.
+   *
+   * NOT_FOUND if the checkpoint or the file does not exist. FAILED_PRECONDITION if the server does not reach the storage.
+   * DATA_LOSS if what is stored is shorter than what the checkpoint lists. OUT_OF_RANGE if the offset lies beyond its end.
+   *
+   * @generated from rpc millrace.v1.CheckpointService.ReadCheckpointFile
+   */
+  readCheckpointFile: {
+    methodKind: "server_streaming";
+    input: typeof ReadCheckpointFileRequestSchema;
+    output: typeof ReadCheckpointFileResponseSchema;
+  },
+  /**
+   * Writes the next piece of a file of an ACTIVE checkpoint, for those who do not reach its storage themselves. A piece
+   * that was written before is not written again. With the last piece, the whole file is verified.
+   *
+   * NOT_FOUND if the checkpoint does not exist. FAILED_PRECONDITION if it is not ACTIVE, or the server does not reach the
+   * storage. OUT_OF_RANGE if bytes before the piece are missing. DATA_LOSS if the digest of the whole differs; then the
+   * file starts anew.
+   *
+   * @generated from rpc millrace.v1.CheckpointService.WriteCheckpointFile
+   */
+  writeCheckpointFile: {
+    methodKind: "unary";
+    input: typeof WriteCheckpointFileRequestSchema;
+    output: typeof WriteCheckpointFileResponseSchema;
   },
 }> = /*@__PURE__*/
   serviceDesc(file_millrace_v1_checkpoint_service, 0);

@@ -12,7 +12,7 @@ import type { JsonObject, Message } from "@bufbuild/protobuf";
  * Describes the file millrace/v1/experiment.proto.
  */
 export const file_millrace_v1_experiment: GenFile = /*@__PURE__*/
-  fileDesc("ChxtaWxscmFjZS92MS9leHBlcmltZW50LnByb3RvEgttaWxscmFjZS52MSKSAgoKRXhwZXJpbWVudBIKCgJpZBgBIAEoBRIMCgRuYW1lGAIgASgJEhMKC2Rlc2NyaXB0aW9uGAMgASgJEg4KBmxhYmVscxgEIAMoCRInCgZjb25maWcYBSABKAsyFy5nb29nbGUucHJvdG9idWYuU3RydWN0EisKBXN0YXRlGAYgASgOMhwubWlsbHJhY2UudjEuRXhwZXJpbWVudFN0YXRlEhAKCHByb2dyZXNzGAcgASgBEi8KC2NyZWF0ZV90aW1lGAggASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIsCghlbmRfdGltZRgJIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAqyAEKD0V4cGVyaW1lbnRTdGF0ZRIgChxFWFBFUklNRU5UX1NUQVRFX1VOU1BFQ0lGSUVEEAASGwoXRVhQRVJJTUVOVF9TVEFURV9BQ1RJVkUQARIbChdFWFBFUklNRU5UX1NUQVRFX1BBVVNFRBACEh4KGkVYUEVSSU1FTlRfU1RBVEVfQ09NUExFVEVEEAMSHQoZRVhQRVJJTUVOVF9TVEFURV9DQU5DRUxFRBAEEhoKFkVYUEVSSU1FTlRfU1RBVEVfRVJST1IQBWIGcHJvdG8z", [file_google_protobuf_struct, file_google_protobuf_timestamp]);
+  fileDesc("ChxtaWxscmFjZS92MS9leHBlcmltZW50LnByb3RvEgttaWxscmFjZS52MSLuAgoKRXhwZXJpbWVudBIKCgJpZBgBIAEoBRIMCgRuYW1lGAIgASgJEhMKC2Rlc2NyaXB0aW9uGAMgASgJEg4KBmxhYmVscxgEIAMoCRInCgZjb25maWcYBSABKAsyFy5nb29nbGUucHJvdG9idWYuU3RydWN0EisKBXN0YXRlGAYgASgOMhwubWlsbHJhY2UudjEuRXhwZXJpbWVudFN0YXRlEhAKCHByb2dyZXNzGAcgASgBEi8KC2NyZWF0ZV90aW1lGAggASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIsCghlbmRfdGltZRgJIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASDQoFbm90ZXMYCiABKAkSEAoIYXJjaGl2ZWQYCyABKAgSEAoIdXNlcm5hbWUYDCABKAkSEwoLdHJpYWxfY291bnQYDSABKAUSEgoKcHJvamVjdF9pZBgOIAEoBSrIAQoPRXhwZXJpbWVudFN0YXRlEiAKHEVYUEVSSU1FTlRfU1RBVEVfVU5TUEVDSUZJRUQQABIbChdFWFBFUklNRU5UX1NUQVRFX0FDVElWRRABEhsKF0VYUEVSSU1FTlRfU1RBVEVfUEFVU0VEEAISHgoaRVhQRVJJTUVOVF9TVEFURV9DT01QTEVURUQQAxIdChlFWFBFUklNRU5UX1NUQVRFX0NBTkNFTEVEEAQSGgoWRVhQRVJJTUVOVF9TVEFURV9FUlJPUhAFKtUCChBFeHBlcmltZW50U29ydEJ5EiIKHkVYUEVSSU1FTlRfU09SVF9CWV9VTlNQRUNJRklFRBAAEhkKFUVYUEVSSU1FTlRfU09SVF9CWV9JRBABEhsKF0VYUEVSSU1FTlRfU09SVF9CWV9OQU1FEAISIgoeRVhQRVJJTUVOVF9TT1JUX0JZX0RFU0NSSVBUSU9OEAMSIQodRVhQRVJJTUVOVF9TT1JUX0JZX1NUQVJUX1RJTUUQBBIfChtFWFBFUklNRU5UX1NPUlRfQllfRU5EX1RJTUUQBRIcChhFWFBFUklNRU5UX1NPUlRfQllfU1RBVEUQBhIhCh1FWFBFUklNRU5UX1NPUlRfQllfTlVNX1RSSUFMUxAHEh8KG0VYUEVSSU1FTlRfU09SVF9CWV9QUk9HUkVTUxAIEhsKF0VYUEVSSU1FTlRfU09SVF9CWV9VU0VSEAliBnByb3RvMw", [file_google_protobuf_struct, file_google_protobuf_timestamp]);
 
 /**
  * A named configuration that holds trials.
@@ -82,6 +82,41 @@ export type Experiment = Message<"millrace.v1.Experiment"> & {
    * @generated from field: google.protobuf.Timestamp end_time = 9;
    */
   endTime?: Timestamp | undefined;
+
+  /**
+   * Notes, in Markdown.
+   *
+   * @generated from field: string notes = 10;
+   */
+  notes: string;
+
+  /**
+   * Whether the experiment is archived.
+   *
+   * @generated from field: bool archived = 11;
+   */
+  archived: boolean;
+
+  /**
+   * The user who created it.
+   *
+   * @generated from field: string username = 12;
+   */
+  username: string;
+
+  /**
+   * The number of its trials.
+   *
+   * @generated from field: int32 trial_count = 13;
+   */
+  trialCount: number;
+
+  /**
+   * The project: 1, the built-in one.
+   *
+   * @generated from field: int32 project_id = 14;
+   */
+  projectId: number;
 };
 
 /**
@@ -145,4 +180,87 @@ export enum ExperimentState {
  */
 export const ExperimentStateSchema: GenEnum<ExperimentState> = /*@__PURE__*/
   enumDesc(file_millrace_v1_experiment, 0);
+
+/**
+ * What experiments are sorted by. Those that are equal in it are sorted by id, in the same direction.
+ *
+ * @generated from enum millrace.v1.ExperimentSortBy
+ */
+export enum ExperimentSortBy {
+  /**
+   * The id.
+   *
+   * @generated from enum value: EXPERIMENT_SORT_BY_UNSPECIFIED = 0;
+   */
+  UNSPECIFIED = 0,
+
+  /**
+   * The id.
+   *
+   * @generated from enum value: EXPERIMENT_SORT_BY_ID = 1;
+   */
+  ID = 1,
+
+  /**
+   * The name.
+   *
+   * @generated from enum value: EXPERIMENT_SORT_BY_NAME = 2;
+   */
+  NAME = 2,
+
+  /**
+   * The description.
+   *
+   * @generated from enum value: EXPERIMENT_SORT_BY_DESCRIPTION = 3;
+   */
+  DESCRIPTION = 3,
+
+  /**
+   * When it was created.
+   *
+   * @generated from enum value: EXPERIMENT_SORT_BY_START_TIME = 4;
+   */
+  START_TIME = 4,
+
+  /**
+   * When it ended. Those that have not come last in ascending order.
+   *
+   * @generated from enum value: EXPERIMENT_SORT_BY_END_TIME = 5;
+   */
+  END_TIME = 5,
+
+  /**
+   * The state, in the order of its numbers.
+   *
+   * @generated from enum value: EXPERIMENT_SORT_BY_STATE = 6;
+   */
+  STATE = 6,
+
+  /**
+   * How many trials it has.
+   *
+   * @generated from enum value: EXPERIMENT_SORT_BY_NUM_TRIALS = 7;
+   */
+  NUM_TRIALS = 7,
+
+  /**
+   * The progress.
+   *
+   * @generated from enum value: EXPERIMENT_SORT_BY_PROGRESS = 8;
+   */
+  PROGRESS = 8,
+
+  /**
+   * The user.
+   *
+   * @generated from enum value: EXPERIMENT_SORT_BY_USER = 9;
+   */
+  USER = 9,
+}
+
+/**
+ * Describes the enum millrace.v1.ExperimentSortBy.
+ */
+export const ExperimentSortBySchema: GenEnum<ExperimentSortBy> = /*@__PURE__*/
+  enumDesc(file_millrace_v1_experiment, 1);
 

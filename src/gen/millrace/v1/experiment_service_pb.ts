@@ -5,15 +5,19 @@
 import type { GenFile, GenMessage, GenService } from "@bufbuild/protobuf/codegenv2";
 import { fileDesc, messageDesc, serviceDesc } from "@bufbuild/protobuf/codegenv2";
 import { file_google_protobuf_struct } from "@bufbuild/protobuf/wkt";
-import type { Experiment } from "./experiment_pb.js";
+import type { LabelList } from "./change_pb.js";
+import { file_millrace_v1_change } from "./change_pb.js";
+import type { Experiment, ExperimentSortBy, ExperimentState } from "./experiment_pb.js";
 import { file_millrace_v1_experiment } from "./experiment_pb.js";
+import type { OrderBy } from "./list_pb.js";
+import { file_millrace_v1_list } from "./list_pb.js";
 import type { JsonObject, Message } from "@bufbuild/protobuf";
 
 /**
  * Describes the file millrace/v1/experiment_service.proto.
  */
 export const file_millrace_v1_experiment_service: GenFile = /*@__PURE__*/
-  fileDesc("CiRtaWxscmFjZS92MS9leHBlcmltZW50X3NlcnZpY2UucHJvdG8SC21pbGxyYWNlLnYxIlYKF0NyZWF0ZUV4cGVyaW1lbnRSZXF1ZXN0EhIKCnJlcXVlc3RfaWQYASABKAkSJwoGY29uZmlnGAIgASgLMhcuZ29vZ2xlLnByb3RvYnVmLlN0cnVjdCJHChhDcmVhdGVFeHBlcmltZW50UmVzcG9uc2USKwoKZXhwZXJpbWVudBgBIAEoCzIXLm1pbGxyYWNlLnYxLkV4cGVyaW1lbnQiLQoUR2V0RXhwZXJpbWVudFJlcXVlc3QSFQoNZXhwZXJpbWVudF9pZBgBIAEoBSJEChVHZXRFeHBlcmltZW50UmVzcG9uc2USKwoKZXhwZXJpbWVudBgBIAEoCzIXLm1pbGxyYWNlLnYxLkV4cGVyaW1lbnQiPwoWTGlzdEV4cGVyaW1lbnRzUmVxdWVzdBIRCglwYWdlX3NpemUYASABKAUSEgoKcGFnZV90b2tlbhgCIAEoCSJgChdMaXN0RXhwZXJpbWVudHNSZXNwb25zZRIsCgtleHBlcmltZW50cxgBIAMoCzIXLm1pbGxyYWNlLnYxLkV4cGVyaW1lbnQSFwoPbmV4dF9wYWdlX3Rva2VuGAIgASgJIi8KFlBhdXNlRXhwZXJpbWVudFJlcXVlc3QSFQoNZXhwZXJpbWVudF9pZBgBIAEoBSJGChdQYXVzZUV4cGVyaW1lbnRSZXNwb25zZRIrCgpleHBlcmltZW50GAEgASgLMhcubWlsbHJhY2UudjEuRXhwZXJpbWVudCIyChlBY3RpdmF0ZUV4cGVyaW1lbnRSZXF1ZXN0EhUKDWV4cGVyaW1lbnRfaWQYASABKAUiSQoaQWN0aXZhdGVFeHBlcmltZW50UmVzcG9uc2USKwoKZXhwZXJpbWVudBgBIAEoCzIXLm1pbGxyYWNlLnYxLkV4cGVyaW1lbnQyiAQKEUV4cGVyaW1lbnRTZXJ2aWNlEmQKEENyZWF0ZUV4cGVyaW1lbnQSJC5taWxscmFjZS52MS5DcmVhdGVFeHBlcmltZW50UmVxdWVzdBolLm1pbGxyYWNlLnYxLkNyZWF0ZUV4cGVyaW1lbnRSZXNwb25zZSIDkAICElsKDUdldEV4cGVyaW1lbnQSIS5taWxscmFjZS52MS5HZXRFeHBlcmltZW50UmVxdWVzdBoiLm1pbGxyYWNlLnYxLkdldEV4cGVyaW1lbnRSZXNwb25zZSIDkAIBEmEKD0xpc3RFeHBlcmltZW50cxIjLm1pbGxyYWNlLnYxLkxpc3RFeHBlcmltZW50c1JlcXVlc3QaJC5taWxscmFjZS52MS5MaXN0RXhwZXJpbWVudHNSZXNwb25zZSIDkAIBEmEKD1BhdXNlRXhwZXJpbWVudBIjLm1pbGxyYWNlLnYxLlBhdXNlRXhwZXJpbWVudFJlcXVlc3QaJC5taWxscmFjZS52MS5QYXVzZUV4cGVyaW1lbnRSZXNwb25zZSIDkAICEmoKEkFjdGl2YXRlRXhwZXJpbWVudBImLm1pbGxyYWNlLnYxLkFjdGl2YXRlRXhwZXJpbWVudFJlcXVlc3QaJy5taWxscmFjZS52MS5BY3RpdmF0ZUV4cGVyaW1lbnRSZXNwb25zZSIDkAICYgZwcm90bzM", [file_google_protobuf_struct, file_millrace_v1_experiment]);
+  fileDesc("CiRtaWxscmFjZS92MS9leHBlcmltZW50X3NlcnZpY2UucHJvdG8SC21pbGxyYWNlLnYxIlYKF0NyZWF0ZUV4cGVyaW1lbnRSZXF1ZXN0EhIKCnJlcXVlc3RfaWQYASABKAkSJwoGY29uZmlnGAIgASgLMhcuZ29vZ2xlLnByb3RvYnVmLlN0cnVjdCJHChhDcmVhdGVFeHBlcmltZW50UmVzcG9uc2USKwoKZXhwZXJpbWVudBgBIAEoCzIXLm1pbGxyYWNlLnYxLkV4cGVyaW1lbnQiLQoUR2V0RXhwZXJpbWVudFJlcXVlc3QSFQoNZXhwZXJpbWVudF9pZBgBIAEoBSJEChVHZXRFeHBlcmltZW50UmVzcG9uc2USKwoKZXhwZXJpbWVudBgBIAEoCzIXLm1pbGxyYWNlLnYxLkV4cGVyaW1lbnQi2wIKFkxpc3RFeHBlcmltZW50c1JlcXVlc3QSEQoJcGFnZV9zaXplGAEgASgFEhIKCnBhZ2VfdG9rZW4YAiABKAkSLgoHc29ydF9ieRgDIAEoDjIdLm1pbGxyYWNlLnYxLkV4cGVyaW1lbnRTb3J0QnkSJgoIb3JkZXJfYnkYBCABKA4yFC5taWxscmFjZS52MS5PcmRlckJ5EhYKDmV4cGVyaW1lbnRfaWRzGAUgAygFEg4KBmxhYmVscxgGIAMoCRIRCgl1c2VybmFtZXMYByADKAkSLAoGc3RhdGVzGAggAygOMhwubWlsbHJhY2UudjEuRXhwZXJpbWVudFN0YXRlEgwKBG5hbWUYCSABKAkSEwoLZGVzY3JpcHRpb24YCiABKAkSFQoIYXJjaGl2ZWQYCyABKAhIAIgBARISCgpwcm9qZWN0X2lkGAwgASgFQgsKCV9hcmNoaXZlZCJgChdMaXN0RXhwZXJpbWVudHNSZXNwb25zZRIsCgtleHBlcmltZW50cxgBIAMoCzIXLm1pbGxyYWNlLnYxLkV4cGVyaW1lbnQSFwoPbmV4dF9wYWdlX3Rva2VuGAIgASgJIi8KFlBhdXNlRXhwZXJpbWVudFJlcXVlc3QSFQoNZXhwZXJpbWVudF9pZBgBIAEoBSJGChdQYXVzZUV4cGVyaW1lbnRSZXNwb25zZRIrCgpleHBlcmltZW50GAEgASgLMhcubWlsbHJhY2UudjEuRXhwZXJpbWVudCIyChlBY3RpdmF0ZUV4cGVyaW1lbnRSZXF1ZXN0EhUKDWV4cGVyaW1lbnRfaWQYASABKAUiSQoaQWN0aXZhdGVFeHBlcmltZW50UmVzcG9uc2USKwoKZXhwZXJpbWVudBgBIAEoCzIXLm1pbGxyYWNlLnYxLkV4cGVyaW1lbnQi+wEKF1VwZGF0ZUV4cGVyaW1lbnRSZXF1ZXN0EhIKCnJlcXVlc3RfaWQYASABKAkSFQoNZXhwZXJpbWVudF9pZBgCIAEoBRIRCgRuYW1lGAMgASgJSACIAQESGAoLZGVzY3JpcHRpb24YBCABKAlIAYgBARISCgVub3RlcxgFIAEoCUgCiAEBEiYKBmxhYmVscxgGIAEoCzIWLm1pbGxyYWNlLnYxLkxhYmVsTGlzdBISCgphZGRfbGFiZWxzGAcgAygJEhUKDXJlbW92ZV9sYWJlbHMYCCADKAlCBwoFX25hbWVCDgoMX2Rlc2NyaXB0aW9uQggKBl9ub3RlcyJHChhVcGRhdGVFeHBlcmltZW50UmVzcG9uc2USKwoKZXhwZXJpbWVudBgBIAEoCzIXLm1pbGxyYWNlLnYxLkV4cGVyaW1lbnQiMAoXQ2FuY2VsRXhwZXJpbWVudFJlcXVlc3QSFQoNZXhwZXJpbWVudF9pZBgBIAEoBSJHChhDYW5jZWxFeHBlcmltZW50UmVzcG9uc2USKwoKZXhwZXJpbWVudBgBIAEoCzIXLm1pbGxyYWNlLnYxLkV4cGVyaW1lbnQiLgoVS2lsbEV4cGVyaW1lbnRSZXF1ZXN0EhUKDWV4cGVyaW1lbnRfaWQYASABKAUiRQoWS2lsbEV4cGVyaW1lbnRSZXNwb25zZRIrCgpleHBlcmltZW50GAEgASgLMhcubWlsbHJhY2UudjEuRXhwZXJpbWVudCIxChhBcmNoaXZlRXhwZXJpbWVudFJlcXVlc3QSFQoNZXhwZXJpbWVudF9pZBgBIAEoBSJIChlBcmNoaXZlRXhwZXJpbWVudFJlc3BvbnNlEisKCmV4cGVyaW1lbnQYASABKAsyFy5taWxscmFjZS52MS5FeHBlcmltZW50IjMKGlVuYXJjaGl2ZUV4cGVyaW1lbnRSZXF1ZXN0EhUKDWV4cGVyaW1lbnRfaWQYASABKAUiSgobVW5hcmNoaXZlRXhwZXJpbWVudFJlc3BvbnNlEisKCmV4cGVyaW1lbnQYASABKAsyFy5taWxscmFjZS52MS5FeHBlcmltZW50IkQKF0RlbGV0ZUV4cGVyaW1lbnRSZXF1ZXN0EhIKCnJlcXVlc3RfaWQYASABKAkSFQoNZXhwZXJpbWVudF9pZBgCIAEoBSIaChhEZWxldGVFeHBlcmltZW50UmVzcG9uc2Uy8ggKEUV4cGVyaW1lbnRTZXJ2aWNlEmQKEENyZWF0ZUV4cGVyaW1lbnQSJC5taWxscmFjZS52MS5DcmVhdGVFeHBlcmltZW50UmVxdWVzdBolLm1pbGxyYWNlLnYxLkNyZWF0ZUV4cGVyaW1lbnRSZXNwb25zZSIDkAICElsKDUdldEV4cGVyaW1lbnQSIS5taWxscmFjZS52MS5HZXRFeHBlcmltZW50UmVxdWVzdBoiLm1pbGxyYWNlLnYxLkdldEV4cGVyaW1lbnRSZXNwb25zZSIDkAIBEmEKD0xpc3RFeHBlcmltZW50cxIjLm1pbGxyYWNlLnYxLkxpc3RFeHBlcmltZW50c1JlcXVlc3QaJC5taWxscmFjZS52MS5MaXN0RXhwZXJpbWVudHNSZXNwb25zZSIDkAIBEmEKD1BhdXNlRXhwZXJpbWVudBIjLm1pbGxyYWNlLnYxLlBhdXNlRXhwZXJpbWVudFJlcXVlc3QaJC5taWxscmFjZS52MS5QYXVzZUV4cGVyaW1lbnRSZXNwb25zZSIDkAICEmoKEkFjdGl2YXRlRXhwZXJpbWVudBImLm1pbGxyYWNlLnYxLkFjdGl2YXRlRXhwZXJpbWVudFJlcXVlc3QaJy5taWxscmFjZS52MS5BY3RpdmF0ZUV4cGVyaW1lbnRSZXNwb25zZSIDkAICEmQKEFVwZGF0ZUV4cGVyaW1lbnQSJC5taWxscmFjZS52MS5VcGRhdGVFeHBlcmltZW50UmVxdWVzdBolLm1pbGxyYWNlLnYxLlVwZGF0ZUV4cGVyaW1lbnRSZXNwb25zZSIDkAICEmQKEENhbmNlbEV4cGVyaW1lbnQSJC5taWxscmFjZS52MS5DYW5jZWxFeHBlcmltZW50UmVxdWVzdBolLm1pbGxyYWNlLnYxLkNhbmNlbEV4cGVyaW1lbnRSZXNwb25zZSIDkAICEl4KDktpbGxFeHBlcmltZW50EiIubWlsbHJhY2UudjEuS2lsbEV4cGVyaW1lbnRSZXF1ZXN0GiMubWlsbHJhY2UudjEuS2lsbEV4cGVyaW1lbnRSZXNwb25zZSIDkAICEmcKEUFyY2hpdmVFeHBlcmltZW50EiUubWlsbHJhY2UudjEuQXJjaGl2ZUV4cGVyaW1lbnRSZXF1ZXN0GiYubWlsbHJhY2UudjEuQXJjaGl2ZUV4cGVyaW1lbnRSZXNwb25zZSIDkAICEm0KE1VuYXJjaGl2ZUV4cGVyaW1lbnQSJy5taWxscmFjZS52MS5VbmFyY2hpdmVFeHBlcmltZW50UmVxdWVzdBooLm1pbGxyYWNlLnYxLlVuYXJjaGl2ZUV4cGVyaW1lbnRSZXNwb25zZSIDkAICEmQKEERlbGV0ZUV4cGVyaW1lbnQSJC5taWxscmFjZS52MS5EZWxldGVFeHBlcmltZW50UmVxdWVzdBolLm1pbGxyYWNlLnYxLkRlbGV0ZUV4cGVyaW1lbnRSZXNwb25zZSIDkAICYgZwcm90bzM", [file_google_protobuf_struct, file_millrace_v1_change, file_millrace_v1_experiment, file_millrace_v1_list]);
 
 /**
  * Asks for a new experiment.
@@ -125,6 +129,76 @@ export type ListExperimentsRequest = Message<"millrace.v1.ListExperimentsRequest
    * @generated from field: string page_token = 2;
    */
   pageToken: string;
+
+  /**
+   * What to sort by.
+   *
+   * @generated from field: millrace.v1.ExperimentSortBy sort_by = 3;
+   */
+  sortBy: ExperimentSortBy;
+
+  /**
+   * In which direction; unspecified is ascending, but descending where sort_by is unspecified: the newest first.
+   *
+   * @generated from field: millrace.v1.OrderBy order_by = 4;
+   */
+  orderBy: OrderBy;
+
+  /**
+   * Only these experiments; none for any.
+   *
+   * @generated from field: repeated int32 experiment_ids = 5;
+   */
+  experimentIds: number[];
+
+  /**
+   * Only experiments that have all of these labels; none for any.
+   *
+   * @generated from field: repeated string labels = 6;
+   */
+  labels: string[];
+
+  /**
+   * Only experiments of one of these users; none for any.
+   *
+   * @generated from field: repeated string usernames = 7;
+   */
+  usernames: string[];
+
+  /**
+   * Only experiments in one of these states; none for any.
+   *
+   * @generated from field: repeated millrace.v1.ExperimentState states = 8;
+   */
+  states: ExperimentState[];
+
+  /**
+   * Only experiments whose name contains this, in any case. No character is a wildcard.
+   *
+   * @generated from field: string name = 9;
+   */
+  name: string;
+
+  /**
+   * Only experiments whose description contains this, in any case.
+   *
+   * @generated from field: string description = 10;
+   */
+  description: string;
+
+  /**
+   * Only experiments that are archived, or only those that are not. Unset for both.
+   *
+   * @generated from field: optional bool archived = 11;
+   */
+  archived?: boolean | undefined;
+
+  /**
+   * Only experiments of this project; 0 for any. There is one: 1.
+   *
+   * @generated from field: int32 project_id = 12;
+   */
+  projectId: number;
 };
 
 /**
@@ -247,6 +321,308 @@ export const ActivateExperimentResponseSchema: GenMessage<ActivateExperimentResp
   messageDesc(file_millrace_v1_experiment_service, 9);
 
 /**
+ * Asks to change an experiment.
+ *
+ * @generated from message millrace.v1.UpdateExperimentRequest
+ */
+export type UpdateExperimentRequest = Message<"millrace.v1.UpdateExperimentRequest"> & {
+  /**
+   * A unique string, at most 128 characters. A repeated request with it gets the first answer.
+   *
+   * @generated from field: string request_id = 1;
+   */
+  requestId: string;
+
+  /**
+   * The experiment. Required.
+   *
+   * @generated from field: int32 experiment_id = 2;
+   */
+  experimentId: number;
+
+  /**
+   * The new name; not blank.
+   *
+   * @generated from field: optional string name = 3;
+   */
+  name?: string | undefined;
+
+  /**
+   * The new description.
+   *
+   * @generated from field: optional string description = 4;
+   */
+  description?: string | undefined;
+
+  /**
+   * The new notes.
+   *
+   * @generated from field: optional string notes = 5;
+   */
+  notes?: string | undefined;
+
+  /**
+   * All labels that the experiment has from now on.
+   *
+   * @generated from field: millrace.v1.LabelList labels = 6;
+   */
+  labels?: LabelList | undefined;
+
+  /**
+   * Labels to add, after `labels` was set.
+   *
+   * @generated from field: repeated string add_labels = 7;
+   */
+  addLabels: string[];
+
+  /**
+   * Labels to remove, after that. One that is not there is no error.
+   *
+   * @generated from field: repeated string remove_labels = 8;
+   */
+  removeLabels: string[];
+};
+
+/**
+ * Describes the message millrace.v1.UpdateExperimentRequest.
+ * Use `create(UpdateExperimentRequestSchema)` to create a new message.
+ */
+export const UpdateExperimentRequestSchema: GenMessage<UpdateExperimentRequest> = /*@__PURE__*/
+  messageDesc(file_millrace_v1_experiment_service, 10);
+
+/**
+ * Answers UpdateExperiment.
+ *
+ * @generated from message millrace.v1.UpdateExperimentResponse
+ */
+export type UpdateExperimentResponse = Message<"millrace.v1.UpdateExperimentResponse"> & {
+  /**
+   * The experiment.
+   *
+   * @generated from field: millrace.v1.Experiment experiment = 1;
+   */
+  experiment?: Experiment | undefined;
+};
+
+/**
+ * Describes the message millrace.v1.UpdateExperimentResponse.
+ * Use `create(UpdateExperimentResponseSchema)` to create a new message.
+ */
+export const UpdateExperimentResponseSchema: GenMessage<UpdateExperimentResponse> = /*@__PURE__*/
+  messageDesc(file_millrace_v1_experiment_service, 11);
+
+/**
+ * Asks to cancel an experiment.
+ *
+ * @generated from message millrace.v1.CancelExperimentRequest
+ */
+export type CancelExperimentRequest = Message<"millrace.v1.CancelExperimentRequest"> & {
+  /**
+   * The experiment. Required.
+   *
+   * @generated from field: int32 experiment_id = 1;
+   */
+  experimentId: number;
+};
+
+/**
+ * Describes the message millrace.v1.CancelExperimentRequest.
+ * Use `create(CancelExperimentRequestSchema)` to create a new message.
+ */
+export const CancelExperimentRequestSchema: GenMessage<CancelExperimentRequest> = /*@__PURE__*/
+  messageDesc(file_millrace_v1_experiment_service, 12);
+
+/**
+ * Answers CancelExperiment.
+ *
+ * @generated from message millrace.v1.CancelExperimentResponse
+ */
+export type CancelExperimentResponse = Message<"millrace.v1.CancelExperimentResponse"> & {
+  /**
+   * The experiment.
+   *
+   * @generated from field: millrace.v1.Experiment experiment = 1;
+   */
+  experiment?: Experiment | undefined;
+};
+
+/**
+ * Describes the message millrace.v1.CancelExperimentResponse.
+ * Use `create(CancelExperimentResponseSchema)` to create a new message.
+ */
+export const CancelExperimentResponseSchema: GenMessage<CancelExperimentResponse> = /*@__PURE__*/
+  messageDesc(file_millrace_v1_experiment_service, 13);
+
+/**
+ * Asks to kill all trials of an experiment.
+ *
+ * @generated from message millrace.v1.KillExperimentRequest
+ */
+export type KillExperimentRequest = Message<"millrace.v1.KillExperimentRequest"> & {
+  /**
+   * The experiment. Required.
+   *
+   * @generated from field: int32 experiment_id = 1;
+   */
+  experimentId: number;
+};
+
+/**
+ * Describes the message millrace.v1.KillExperimentRequest.
+ * Use `create(KillExperimentRequestSchema)` to create a new message.
+ */
+export const KillExperimentRequestSchema: GenMessage<KillExperimentRequest> = /*@__PURE__*/
+  messageDesc(file_millrace_v1_experiment_service, 14);
+
+/**
+ * Answers KillExperiment.
+ *
+ * @generated from message millrace.v1.KillExperimentResponse
+ */
+export type KillExperimentResponse = Message<"millrace.v1.KillExperimentResponse"> & {
+  /**
+   * The experiment.
+   *
+   * @generated from field: millrace.v1.Experiment experiment = 1;
+   */
+  experiment?: Experiment | undefined;
+};
+
+/**
+ * Describes the message millrace.v1.KillExperimentResponse.
+ * Use `create(KillExperimentResponseSchema)` to create a new message.
+ */
+export const KillExperimentResponseSchema: GenMessage<KillExperimentResponse> = /*@__PURE__*/
+  messageDesc(file_millrace_v1_experiment_service, 15);
+
+/**
+ * Asks to archive an experiment.
+ *
+ * @generated from message millrace.v1.ArchiveExperimentRequest
+ */
+export type ArchiveExperimentRequest = Message<"millrace.v1.ArchiveExperimentRequest"> & {
+  /**
+   * The experiment. Required.
+   *
+   * @generated from field: int32 experiment_id = 1;
+   */
+  experimentId: number;
+};
+
+/**
+ * Describes the message millrace.v1.ArchiveExperimentRequest.
+ * Use `create(ArchiveExperimentRequestSchema)` to create a new message.
+ */
+export const ArchiveExperimentRequestSchema: GenMessage<ArchiveExperimentRequest> = /*@__PURE__*/
+  messageDesc(file_millrace_v1_experiment_service, 16);
+
+/**
+ * Answers ArchiveExperiment.
+ *
+ * @generated from message millrace.v1.ArchiveExperimentResponse
+ */
+export type ArchiveExperimentResponse = Message<"millrace.v1.ArchiveExperimentResponse"> & {
+  /**
+   * The experiment.
+   *
+   * @generated from field: millrace.v1.Experiment experiment = 1;
+   */
+  experiment?: Experiment | undefined;
+};
+
+/**
+ * Describes the message millrace.v1.ArchiveExperimentResponse.
+ * Use `create(ArchiveExperimentResponseSchema)` to create a new message.
+ */
+export const ArchiveExperimentResponseSchema: GenMessage<ArchiveExperimentResponse> = /*@__PURE__*/
+  messageDesc(file_millrace_v1_experiment_service, 17);
+
+/**
+ * Asks to make an archived experiment writable.
+ *
+ * @generated from message millrace.v1.UnarchiveExperimentRequest
+ */
+export type UnarchiveExperimentRequest = Message<"millrace.v1.UnarchiveExperimentRequest"> & {
+  /**
+   * The experiment. Required.
+   *
+   * @generated from field: int32 experiment_id = 1;
+   */
+  experimentId: number;
+};
+
+/**
+ * Describes the message millrace.v1.UnarchiveExperimentRequest.
+ * Use `create(UnarchiveExperimentRequestSchema)` to create a new message.
+ */
+export const UnarchiveExperimentRequestSchema: GenMessage<UnarchiveExperimentRequest> = /*@__PURE__*/
+  messageDesc(file_millrace_v1_experiment_service, 18);
+
+/**
+ * Answers UnarchiveExperiment.
+ *
+ * @generated from message millrace.v1.UnarchiveExperimentResponse
+ */
+export type UnarchiveExperimentResponse = Message<"millrace.v1.UnarchiveExperimentResponse"> & {
+  /**
+   * The experiment.
+   *
+   * @generated from field: millrace.v1.Experiment experiment = 1;
+   */
+  experiment?: Experiment | undefined;
+};
+
+/**
+ * Describes the message millrace.v1.UnarchiveExperimentResponse.
+ * Use `create(UnarchiveExperimentResponseSchema)` to create a new message.
+ */
+export const UnarchiveExperimentResponseSchema: GenMessage<UnarchiveExperimentResponse> = /*@__PURE__*/
+  messageDesc(file_millrace_v1_experiment_service, 19);
+
+/**
+ * Asks to delete an experiment.
+ *
+ * @generated from message millrace.v1.DeleteExperimentRequest
+ */
+export type DeleteExperimentRequest = Message<"millrace.v1.DeleteExperimentRequest"> & {
+  /**
+   * A unique string, at most 128 characters. A repeated request with it gets the first answer.
+   *
+   * @generated from field: string request_id = 1;
+   */
+  requestId: string;
+
+  /**
+   * The experiment. Required.
+   *
+   * @generated from field: int32 experiment_id = 2;
+   */
+  experimentId: number;
+};
+
+/**
+ * Describes the message millrace.v1.DeleteExperimentRequest.
+ * Use `create(DeleteExperimentRequestSchema)` to create a new message.
+ */
+export const DeleteExperimentRequestSchema: GenMessage<DeleteExperimentRequest> = /*@__PURE__*/
+  messageDesc(file_millrace_v1_experiment_service, 20);
+
+/**
+ * Answers DeleteExperiment.
+ *
+ * @generated from message millrace.v1.DeleteExperimentResponse
+ */
+export type DeleteExperimentResponse = Message<"millrace.v1.DeleteExperimentResponse"> & {
+};
+
+/**
+ * Describes the message millrace.v1.DeleteExperimentResponse.
+ * Use `create(DeleteExperimentResponseSchema)` to create a new message.
+ */
+export const DeleteExperimentResponseSchema: GenMessage<DeleteExperimentResponse> = /*@__PURE__*/
+  messageDesc(file_millrace_v1_experiment_service, 21);
+
+/**
  * Operates on experiments.
  *
  * @generated from service millrace.v1.ExperimentService
@@ -277,7 +653,7 @@ export const ExperimentService: GenService<{
     output: typeof GetExperimentResponseSchema;
   },
   /**
-   * Lists experiments, the newest first.
+   * Lists experiments, by default the newest first.
    *
    * @generated from rpc millrace.v1.ExperimentService.ListExperiments
    */
@@ -309,6 +685,79 @@ export const ExperimentService: GenService<{
     methodKind: "unary";
     input: typeof ActivateExperimentRequestSchema;
     output: typeof ActivateExperimentResponseSchema;
+  },
+  /**
+   * Changes what a request names of an experiment; the rest stays.
+   *
+   * NOT_FOUND if there is none. FAILED_PRECONDITION if it is archived.
+   *
+   * @generated from rpc millrace.v1.ExperimentService.UpdateExperiment
+   */
+  updateExperiment: {
+    methodKind: "unary";
+    input: typeof UpdateExperimentRequestSchema;
+    output: typeof UpdateExperimentResponseSchema;
+  },
+  /**
+   * Cancels an experiment: its running trials stop at their next commit, and are CANCELED then; the others at once.
+   *
+   * NOT_FOUND if there is none.
+   *
+   * @generated from rpc millrace.v1.ExperimentService.CancelExperiment
+   */
+  cancelExperiment: {
+    methodKind: "unary";
+    input: typeof CancelExperimentRequestSchema;
+    output: typeof CancelExperimentResponseSchema;
+  },
+  /**
+   * Kills all trials of an experiment, as KillTrial does.
+   *
+   * NOT_FOUND if there is none.
+   *
+   * @generated from rpc millrace.v1.ExperimentService.KillExperiment
+   */
+  killExperiment: {
+    methodKind: "unary";
+    input: typeof KillExperimentRequestSchema;
+    output: typeof KillExperimentResponseSchema;
+  },
+  /**
+   * Archives an experiment. One that is archived stays so.
+   *
+   * NOT_FOUND if there is none. FAILED_PRECONDITION if one of its trials may still run.
+   *
+   * @generated from rpc millrace.v1.ExperimentService.ArchiveExperiment
+   */
+  archiveExperiment: {
+    methodKind: "unary";
+    input: typeof ArchiveExperimentRequestSchema;
+    output: typeof ArchiveExperimentResponseSchema;
+  },
+  /**
+   * Makes an archived experiment writable again. One that is not archived stays so.
+   *
+   * NOT_FOUND if there is none.
+   *
+   * @generated from rpc millrace.v1.ExperimentService.UnarchiveExperiment
+   */
+  unarchiveExperiment: {
+    methodKind: "unary";
+    input: typeof UnarchiveExperimentRequestSchema;
+    output: typeof UnarchiveExperimentResponseSchema;
+  },
+  /**
+   * Deletes an experiment with its trials: their metrics, logs, outputs, and checkpoints with all files.
+   *
+   * NOT_FOUND if there is none. FAILED_PRECONDITION if one of its trials may still run, or one of its checkpoints is that
+   * of a model version.
+   *
+   * @generated from rpc millrace.v1.ExperimentService.DeleteExperiment
+   */
+  deleteExperiment: {
+    methodKind: "unary";
+    input: typeof DeleteExperimentRequestSchema;
+    output: typeof DeleteExperimentResponseSchema;
   },
 }> = /*@__PURE__*/
   serviceDesc(file_millrace_v1_experiment_service, 0);

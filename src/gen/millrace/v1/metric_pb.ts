@@ -6,6 +6,8 @@ import type { GenFile, GenMessage } from "@bufbuild/protobuf/codegenv2";
 import { fileDesc, messageDesc } from "@bufbuild/protobuf/codegenv2";
 import type { Timestamp } from "@bufbuild/protobuf/wkt";
 import { file_google_protobuf_timestamp } from "@bufbuild/protobuf/wkt";
+import type { ModelVersionReference } from "./model_pb.js";
+import { file_millrace_v1_model } from "./model_pb.js";
 import type { Member } from "./trial_pb.js";
 import { file_millrace_v1_trial } from "./trial_pb.js";
 import type { Message } from "@bufbuild/protobuf";
@@ -14,7 +16,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file millrace/v1/metric.proto.
  */
 export const file_millrace_v1_metric: GenFile = /*@__PURE__*/
-  fileDesc("ChhtaWxscmFjZS92MS9tZXRyaWMucHJvdG8SC21pbGxyYWNlLnYxIv8BCgxNZXRyaWNSZXBvcnQSCgoCaWQYASABKAMSEAoIdHJpYWxfaWQYAiABKAUSFAoMdHJpYWxfcnVuX2lkGAMgASgFEg0KBWdyb3VwGAQgASgJEhwKD3N0ZXBzX2NvbXBsZXRlZBgFIAEoBUgAiAEBEhQKDG1ldHJpY3NfanNvbhgGIAEoCRIaChJiYXRjaF9tZXRyaWNzX2pzb24YByABKAkSEQoEcmFuaxgIIAEoBUgBiAEBEiwKCGVuZF90aW1lGAkgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcEISChBfc3RlcHNfY29tcGxldGVkQgcKBV9yYW5rIq0CCg9OZXdNZXRyaWNSZXBvcnQSEAoIdHJpYWxfaWQYASABKAUSFAoMdHJpYWxfcnVuX2lkGAIgASgFEg0KBWdyb3VwGAMgASgJEhwKD3N0ZXBzX2NvbXBsZXRlZBgEIAEoBUgAiAEBEhQKDG1ldHJpY3NfanNvbhgFIAEoCRIaChJiYXRjaF9tZXRyaWNzX2pzb24YBiABKAkSEQoEcmFuaxgHIAEoBUgBiAEBEi8KC3JlcG9ydF90aW1lGAggASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIyCg5wZW5kaW5nX2NvbW1pdBgJIAEoCzIaLm1pbGxyYWNlLnYxLlBlbmRpbmdDb21taXRCEgoQX3N0ZXBzX2NvbXBsZXRlZEIHCgVfcmFuayJZCg1QZW5kaW5nQ29tbWl0EiMKBm1lbWJlchgBIAEoCzITLm1pbGxyYWNlLnYxLk1lbWJlchIMCgRwYXJ0GAIgASgFEhUKDWNvbW1pdF9udW1iZXIYAyABKAViBnByb3RvMw", [file_google_protobuf_timestamp, file_millrace_v1_trial]);
+  fileDesc("ChhtaWxscmFjZS92MS9tZXRyaWMucHJvdG8SC21pbGxyYWNlLnYxIsECCgxNZXRyaWNSZXBvcnQSCgoCaWQYASABKAMSEAoIdHJpYWxfaWQYAiABKAUSFAoMdHJpYWxfcnVuX2lkGAMgASgFEg0KBWdyb3VwGAQgASgJEhwKD3N0ZXBzX2NvbXBsZXRlZBgFIAEoBUgAiAEBEhQKDG1ldHJpY3NfanNvbhgGIAEoCRIaChJiYXRjaF9tZXRyaWNzX2pzb24YByABKAkSEQoEcmFuaxgIIAEoBUgBiAEBEiwKCGVuZF90aW1lGAkgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIXCg9jaGVja3BvaW50X3V1aWQYCiABKAkSEAoIbW9kZWxfaWQYCyABKAUSFQoNbW9kZWxfdmVyc2lvbhgMIAEoBUISChBfc3RlcHNfY29tcGxldGVkQgcKBV9yYW5rIo8DCg9OZXdNZXRyaWNSZXBvcnQSEAoIdHJpYWxfaWQYASABKAUSFAoMdHJpYWxfcnVuX2lkGAIgASgFEg0KBWdyb3VwGAMgASgJEhwKD3N0ZXBzX2NvbXBsZXRlZBgEIAEoBUgBiAEBEhQKDG1ldHJpY3NfanNvbhgFIAEoCRIaChJiYXRjaF9tZXRyaWNzX2pzb24YBiABKAkSEQoEcmFuaxgHIAEoBUgCiAEBEi8KC3JlcG9ydF90aW1lGAggASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIyCg5wZW5kaW5nX2NvbW1pdBgJIAEoCzIaLm1pbGxyYWNlLnYxLlBlbmRpbmdDb21taXQSGQoPY2hlY2twb2ludF91dWlkGAogASgJSAASOwoNbW9kZWxfdmVyc2lvbhgLIAEoCzIiLm1pbGxyYWNlLnYxLk1vZGVsVmVyc2lvblJlZmVyZW5jZUgAQggKBnNvdXJjZUISChBfc3RlcHNfY29tcGxldGVkQgcKBV9yYW5rIlkKDVBlbmRpbmdDb21taXQSIwoGbWVtYmVyGAEgASgLMhMubWlsbHJhY2UudjEuTWVtYmVyEgwKBHBhcnQYAiABKAUSFQoNY29tbWl0X251bWJlchgDIAEoBSK3AQoNTWV0cmljU3VtbWFyeRIMCgRuYW1lGAEgASgJEgwKBHR5cGUYAiABKAkSDQoFY291bnQYAyABKAMSEAoDbWluGAQgASgBSACIAQESEAoDbWF4GAUgASgBSAGIAQESEQoEbWVhbhgGIAEoAUgCiAEBEhAKA3N1bRgHIAEoAUgDiAEBEhEKCWxhc3RfanNvbhgIIAEoCUIGCgRfbWluQgYKBF9tYXhCBwoFX21lYW5CBgoEX3N1bSJTChJUcmlhbE1ldHJpY1N1bW1hcnkSEAoIdHJpYWxfaWQYASABKAUSKwoHbWV0cmljcxgCIAMoCzIaLm1pbGxyYWNlLnYxLk1ldHJpY1N1bW1hcnliBnByb3RvMw", [file_google_protobuf_timestamp, file_millrace_v1_model, file_millrace_v1_trial]);
 
 /**
  * A stored metric report.
@@ -85,6 +87,27 @@ export type MetricReport = Message<"millrace.v1.MetricReport"> & {
    * @generated from field: google.protobuf.Timestamp end_time = 9;
    */
   endTime?: Timestamp | undefined;
+
+  /**
+   * The checkpoint that the report named as what it is about, itself or by a model version; empty if it named none.
+   *
+   * @generated from field: string checkpoint_uuid = 10;
+   */
+  checkpointUuid: string;
+
+  /**
+   * The model that the report named; 0 if it named no model version.
+   *
+   * @generated from field: int32 model_id = 11;
+   */
+  modelId: number;
+
+  /**
+   * The version of the model that the report named; 0 if none.
+   *
+   * @generated from field: int32 model_version = 12;
+   */
+  modelVersion: number;
 };
 
 /**
@@ -164,6 +187,30 @@ export type NewMetricReport = Message<"millrace.v1.NewMetricReport"> & {
    * @generated from field: millrace.v1.PendingCommit pending_commit = 9;
    */
   pendingCommit?: PendingCommit | undefined;
+
+  /**
+   * What the metrics are about, for a run that uses several: the report then counts for that alone, and the trial is
+   * linked to it. Unset for all that the trial is linked to.
+   *
+   * @generated from oneof millrace.v1.NewMetricReport.source
+   */
+  source: {
+    /**
+     * The UUID of a checkpoint.
+     *
+     * @generated from field: string checkpoint_uuid = 10;
+     */
+    value: string;
+    case: "checkpointUuid";
+  } | {
+    /**
+     * A version of a model, and with it its checkpoint.
+     *
+     * @generated from field: millrace.v1.ModelVersionReference model_version = 11;
+     */
+    value: ModelVersionReference;
+    case: "modelVersion";
+  } | { case: undefined; value?: undefined };
 };
 
 /**
@@ -207,4 +254,102 @@ export type PendingCommit = Message<"millrace.v1.PendingCommit"> & {
  */
 export const PendingCommitSchema: GenMessage<PendingCommit> = /*@__PURE__*/
   messageDesc(file_millrace_v1_metric, 2);
+
+/**
+ * What is known of all values of one metric.
+ *
+ * @generated from message millrace.v1.MetricSummary
+ */
+export type MetricSummary = Message<"millrace.v1.MetricSummary"> & {
+  /**
+   * The name of the metric.
+   *
+   * @generated from field: string name = 1;
+   */
+  name: string;
+
+  /**
+   * "number"; for others "string" (also where the types differ), "date", "boolean", "object", "array" or "null".
+   *
+   * @generated from field: string type = 2;
+   */
+  type: string;
+
+  /**
+   * How many values there are.
+   *
+   * @generated from field: int64 count = 3;
+   */
+  count: bigint;
+
+  /**
+   * The smallest; NaN if one is NaN. Only for numbers, as the fields that follow.
+   *
+   * @generated from field: optional double min = 4;
+   */
+  min?: number | undefined;
+
+  /**
+   * The largest; NaN if one is NaN.
+   *
+   * @generated from field: optional double max = 5;
+   */
+  max?: number | undefined;
+
+  /**
+   * The mean.
+   *
+   * @generated from field: optional double mean = 6;
+   */
+  mean?: number | undefined;
+
+  /**
+   * The sum.
+   *
+   * @generated from field: optional double sum = 7;
+   */
+  sum?: number | undefined;
+
+  /**
+   * The value in the newest report, as JSON text; "null" if that report lacks the metric.
+   *
+   * @generated from field: string last_json = 8;
+   */
+  lastJson: string;
+};
+
+/**
+ * Describes the message millrace.v1.MetricSummary.
+ * Use `create(MetricSummarySchema)` to create a new message.
+ */
+export const MetricSummarySchema: GenMessage<MetricSummary> = /*@__PURE__*/
+  messageDesc(file_millrace_v1_metric, 3);
+
+/**
+ * What is known of all metrics of one trial.
+ *
+ * @generated from message millrace.v1.TrialMetricSummary
+ */
+export type TrialMetricSummary = Message<"millrace.v1.TrialMetricSummary"> & {
+  /**
+   * The trial.
+   *
+   * @generated from field: int32 trial_id = 1;
+   */
+  trialId: number;
+
+  /**
+   * Its metrics, in the order of their names.
+   *
+   * @generated from field: repeated millrace.v1.MetricSummary metrics = 2;
+   */
+  metrics: MetricSummary[];
+};
+
+/**
+ * Describes the message millrace.v1.TrialMetricSummary.
+ * Use `create(TrialMetricSummarySchema)` to create a new message.
+ */
+export const TrialMetricSummarySchema: GenMessage<TrialMetricSummary> = /*@__PURE__*/
+  messageDesc(file_millrace_v1_metric, 4);
 

@@ -4,15 +4,19 @@
 
 import type { GenFile, GenMessage, GenService } from "@bufbuild/protobuf/codegenv2";
 import { fileDesc, messageDesc, serviceDesc } from "@bufbuild/protobuf/codegenv2";
-import type { MetricReport, NewMetricReport } from "./metric_pb.js";
+import type { MetricReport, MetricSummary, NewMetricReport, TrialMetricSummary } from "./metric_pb.js";
 import { file_millrace_v1_metric } from "./metric_pb.js";
+import type { ModelVersionReference } from "./model_pb.js";
+import { file_millrace_v1_model } from "./model_pb.js";
+import type { TrialState } from "./trial_pb.js";
+import { file_millrace_v1_trial } from "./trial_pb.js";
 import type { Message } from "@bufbuild/protobuf";
 
 /**
  * Describes the file millrace/v1/metric_service.proto.
  */
 export const file_millrace_v1_metric_service: GenFile = /*@__PURE__*/
-  fileDesc("CiBtaWxscmFjZS92MS9tZXRyaWNfc2VydmljZS5wcm90bxILbWlsbHJhY2UudjEiagoUUmVwb3J0TWV0cmljc1JlcXVlc3QSEQoJY2xpZW50X2lkGAEgASgJEhAKCHNlcXVlbmNlGAIgASgDEi0KB3JlcG9ydHMYAyADKAsyHC5taWxscmFjZS52MS5OZXdNZXRyaWNSZXBvcnQiRAoVUmVwb3J0TWV0cmljc1Jlc3BvbnNlEisKCHN0YXR1c2VzGAEgAygLMhkubWlsbHJhY2UudjEuUmVwb3J0U3RhdHVzIi0KDFJlcG9ydFN0YXR1cxIMCgRjb2RlGAEgASgFEg8KB21lc3NhZ2UYAiABKAkiUwoZU3RyZWFtVHJpYWxNZXRyaWNzUmVxdWVzdBIRCgl0cmlhbF9pZHMYASADKAUSDQoFZ3JvdXAYAiABKAkSFAoMcmVzdW1lX3Rva2VuGAMgASgJIl4KGlN0cmVhbVRyaWFsTWV0cmljc1Jlc3BvbnNlEioKB3JlcG9ydHMYASADKAsyGS5taWxscmFjZS52MS5NZXRyaWNSZXBvcnQSFAoMcmVzdW1lX3Rva2VuGAIgASgJIl4KHlN0cmVhbUNoZWNrcG9pbnRNZXRyaWNzUmVxdWVzdBIXCg9jaGVja3BvaW50X3V1aWQYASABKAkSDQoFZ3JvdXAYAiABKAkSFAoMcmVzdW1lX3Rva2VuGAMgASgJImMKH1N0cmVhbUNoZWNrcG9pbnRNZXRyaWNzUmVzcG9uc2USKgoHcmVwb3J0cxgBIAMoCzIZLm1pbGxyYWNlLnYxLk1ldHJpY1JlcG9ydBIUCgxyZXN1bWVfdG9rZW4YAiABKAkiZwogU3RyZWFtTW9kZWxWZXJzaW9uTWV0cmljc1JlcXVlc3QSDQoFbW9kZWwYASABKAkSDwoHdmVyc2lvbhgCIAEoBRINCgVncm91cBgDIAEoCRIUCgxyZXN1bWVfdG9rZW4YBCABKAkiZQohU3RyZWFtTW9kZWxWZXJzaW9uTWV0cmljc1Jlc3BvbnNlEioKB3JlcG9ydHMYASADKAsyGS5taWxscmFjZS52MS5NZXRyaWNSZXBvcnQSFAoMcmVzdW1lX3Rva2VuGAIgASgJMtsDCg1NZXRyaWNTZXJ2aWNlElsKDVJlcG9ydE1ldHJpY3MSIS5taWxscmFjZS52MS5SZXBvcnRNZXRyaWNzUmVxdWVzdBoiLm1pbGxyYWNlLnYxLlJlcG9ydE1ldHJpY3NSZXNwb25zZSIDkAICEmwKElN0cmVhbVRyaWFsTWV0cmljcxImLm1pbGxyYWNlLnYxLlN0cmVhbVRyaWFsTWV0cmljc1JlcXVlc3QaJy5taWxscmFjZS52MS5TdHJlYW1UcmlhbE1ldHJpY3NSZXNwb25zZSIDkAIBMAESewoXU3RyZWFtQ2hlY2twb2ludE1ldHJpY3MSKy5taWxscmFjZS52MS5TdHJlYW1DaGVja3BvaW50TWV0cmljc1JlcXVlc3QaLC5taWxscmFjZS52MS5TdHJlYW1DaGVja3BvaW50TWV0cmljc1Jlc3BvbnNlIgOQAgEwARKBAQoZU3RyZWFtTW9kZWxWZXJzaW9uTWV0cmljcxItLm1pbGxyYWNlLnYxLlN0cmVhbU1vZGVsVmVyc2lvbk1ldHJpY3NSZXF1ZXN0Gi4ubWlsbHJhY2UudjEuU3RyZWFtTW9kZWxWZXJzaW9uTWV0cmljc1Jlc3BvbnNlIgOQAgEwAWIGcHJvdG8z", [file_millrace_v1_metric]);
+  fileDesc("CiBtaWxscmFjZS92MS9tZXRyaWNfc2VydmljZS5wcm90bxILbWlsbHJhY2UudjEiagoUUmVwb3J0TWV0cmljc1JlcXVlc3QSEQoJY2xpZW50X2lkGAEgASgJEhAKCHNlcXVlbmNlGAIgASgDEi0KB3JlcG9ydHMYAyADKAsyHC5taWxscmFjZS52MS5OZXdNZXRyaWNSZXBvcnQiRAoVUmVwb3J0TWV0cmljc1Jlc3BvbnNlEisKCHN0YXR1c2VzGAEgAygLMhkubWlsbHJhY2UudjEuUmVwb3J0U3RhdHVzIi0KDFJlcG9ydFN0YXR1cxIMCgRjb2RlGAEgASgFEg8KB21lc3NhZ2UYAiABKAkiYwoZU3RyZWFtVHJpYWxNZXRyaWNzUmVxdWVzdBIRCgl0cmlhbF9pZHMYASADKAUSDQoFZ3JvdXAYAiABKAkSFAoMcmVzdW1lX3Rva2VuGAMgASgJEg4KBmZvbGxvdxgEIAEoCCJeChpTdHJlYW1UcmlhbE1ldHJpY3NSZXNwb25zZRIqCgdyZXBvcnRzGAEgAygLMhkubWlsbHJhY2UudjEuTWV0cmljUmVwb3J0EhQKDHJlc3VtZV90b2tlbhgCIAEoCSJeCh5TdHJlYW1DaGVja3BvaW50TWV0cmljc1JlcXVlc3QSFwoPY2hlY2twb2ludF91dWlkGAEgASgJEg0KBWdyb3VwGAIgASgJEhQKDHJlc3VtZV90b2tlbhgDIAEoCSJjCh9TdHJlYW1DaGVja3BvaW50TWV0cmljc1Jlc3BvbnNlEioKB3JlcG9ydHMYASADKAsyGS5taWxscmFjZS52MS5NZXRyaWNSZXBvcnQSFAoMcmVzdW1lX3Rva2VuGAIgASgJImcKIFN0cmVhbU1vZGVsVmVyc2lvbk1ldHJpY3NSZXF1ZXN0Eg0KBW1vZGVsGAEgASgJEg8KB3ZlcnNpb24YAiABKAUSDQoFZ3JvdXAYAyABKAkSFAoMcmVzdW1lX3Rva2VuGAQgASgJImUKIVN0cmVhbU1vZGVsVmVyc2lvbk1ldHJpY3NSZXNwb25zZRIqCgdyZXBvcnRzGAEgAygLMhkubWlsbHJhY2UudjEuTWV0cmljUmVwb3J0EhQKDHJlc3VtZV90b2tlbhgCIAEoCSLIAQoXU3VtbWFyaXplTWV0cmljc1JlcXVlc3QSEgoIdHJpYWxfaWQYASABKAVIABIZCg9jaGVja3BvaW50X3V1aWQYAiABKAlIABI7Cg1tb2RlbF92ZXJzaW9uGAMgASgLMiIubWlsbHJhY2UudjEuTW9kZWxWZXJzaW9uUmVmZXJlbmNlSAASDQoFZ3JvdXAYBCABKAkSJwoGc3RhdGVzGAUgAygOMhcubWlsbHJhY2UudjEuVHJpYWxTdGF0ZUIJCgdzdWJqZWN0IngKGFN1bW1hcml6ZU1ldHJpY3NSZXNwb25zZRIrCgdtZXRyaWNzGAEgAygLMhoubWlsbHJhY2UudjEuTWV0cmljU3VtbWFyeRIvCgZ0cmlhbHMYAiADKAsyHy5taWxscmFjZS52MS5UcmlhbE1ldHJpY1N1bW1hcnkywQQKDU1ldHJpY1NlcnZpY2USWwoNUmVwb3J0TWV0cmljcxIhLm1pbGxyYWNlLnYxLlJlcG9ydE1ldHJpY3NSZXF1ZXN0GiIubWlsbHJhY2UudjEuUmVwb3J0TWV0cmljc1Jlc3BvbnNlIgOQAgISbAoSU3RyZWFtVHJpYWxNZXRyaWNzEiYubWlsbHJhY2UudjEuU3RyZWFtVHJpYWxNZXRyaWNzUmVxdWVzdBonLm1pbGxyYWNlLnYxLlN0cmVhbVRyaWFsTWV0cmljc1Jlc3BvbnNlIgOQAgEwARJ7ChdTdHJlYW1DaGVja3BvaW50TWV0cmljcxIrLm1pbGxyYWNlLnYxLlN0cmVhbUNoZWNrcG9pbnRNZXRyaWNzUmVxdWVzdBosLm1pbGxyYWNlLnYxLlN0cmVhbUNoZWNrcG9pbnRNZXRyaWNzUmVzcG9uc2UiA5ACATABEoEBChlTdHJlYW1Nb2RlbFZlcnNpb25NZXRyaWNzEi0ubWlsbHJhY2UudjEuU3RyZWFtTW9kZWxWZXJzaW9uTWV0cmljc1JlcXVlc3QaLi5taWxscmFjZS52MS5TdHJlYW1Nb2RlbFZlcnNpb25NZXRyaWNzUmVzcG9uc2UiA5ACATABEmQKEFN1bW1hcml6ZU1ldHJpY3MSJC5taWxscmFjZS52MS5TdW1tYXJpemVNZXRyaWNzUmVxdWVzdBolLm1pbGxyYWNlLnYxLlN1bW1hcml6ZU1ldHJpY3NSZXNwb25zZSIDkAIBYgZwcm90bzM", [file_millrace_v1_metric, file_millrace_v1_model, file_millrace_v1_trial]);
 
 /**
  * Reports metrics.
@@ -127,6 +131,14 @@ export type StreamTrialMetricsRequest = Message<"millrace.v1.StreamTrialMetricsR
    * @generated from field: string resume_token = 3;
    */
   resumeToken: string;
+
+  /**
+   * Whether the stream goes on with what is reported later, until all the trials have ended. Later reports come in the
+   * order of their arrival; one that merged with another that was sent comes again, whole, with its id.
+   *
+   * @generated from field: bool follow = 4;
+   */
+  follow: boolean;
 };
 
 /**
@@ -300,6 +312,93 @@ export const StreamModelVersionMetricsResponseSchema: GenMessage<StreamModelVers
   messageDesc(file_millrace_v1_metric_service, 8);
 
 /**
+ * Asks for a summary of a metric group.
+ *
+ * @generated from message millrace.v1.SummarizeMetricsRequest
+ */
+export type SummarizeMetricsRequest = Message<"millrace.v1.SummarizeMetricsRequest"> & {
+  /**
+   * What to summarize. Required.
+   *
+   * @generated from oneof millrace.v1.SummarizeMetricsRequest.subject
+   */
+  subject: {
+    /**
+     * One trial.
+     *
+     * @generated from field: int32 trial_id = 1;
+     */
+    value: number;
+    case: "trialId";
+  } | {
+    /**
+     * All trials linked to the checkpoint with this UUID, or to a model version of it.
+     *
+     * @generated from field: string checkpoint_uuid = 2;
+     */
+    value: string;
+    case: "checkpointUuid";
+  } | {
+    /**
+     * All trials linked to a version of a model.
+     *
+     * @generated from field: millrace.v1.ModelVersionReference model_version = 3;
+     */
+    value: ModelVersionReference;
+    case: "modelVersion";
+  } | { case: undefined; value?: undefined };
+
+  /**
+   * The metric group. Required.
+   *
+   * @generated from field: string group = 4;
+   */
+  group: string;
+
+  /**
+   * Only trials in one of these states; none for any.
+   *
+   * @generated from field: repeated millrace.v1.TrialState states = 5;
+   */
+  states: TrialState[];
+};
+
+/**
+ * Describes the message millrace.v1.SummarizeMetricsRequest.
+ * Use `create(SummarizeMetricsRequestSchema)` to create a new message.
+ */
+export const SummarizeMetricsRequestSchema: GenMessage<SummarizeMetricsRequest> = /*@__PURE__*/
+  messageDesc(file_millrace_v1_metric_service, 9);
+
+/**
+ * Answers SummarizeMetrics.
+ *
+ * @generated from message millrace.v1.SummarizeMetricsResponse
+ */
+export type SummarizeMetricsResponse = Message<"millrace.v1.SummarizeMetricsResponse"> & {
+  /**
+   * Over all the trials, in the order of their names.
+   *
+   * @generated from field: repeated millrace.v1.MetricSummary metrics = 1;
+   */
+  metrics: MetricSummary[];
+
+  /**
+   * For each trial that has reports of the group, by id.
+   *
+   * @generated from field: repeated millrace.v1.TrialMetricSummary trials = 2;
+   */
+  trials: TrialMetricSummary[];
+};
+
+/**
+ * Describes the message millrace.v1.SummarizeMetricsResponse.
+ * Use `create(SummarizeMetricsResponseSchema)` to create a new message.
+ */
+export const SummarizeMetricsResponseSchema: GenMessage<SummarizeMetricsResponse> = /*@__PURE__*/
+  messageDesc(file_millrace_v1_metric_service, 10);
+
+/**
  * Stores and reads metric reports.
  *
  * @generated from service millrace.v1.MetricService
@@ -356,6 +455,19 @@ export const MetricService: GenService<{
     methodKind: "server_streaming";
     input: typeof StreamModelVersionMetricsRequestSchema;
     output: typeof StreamModelVersionMetricsResponseSchema;
+  },
+  /**
+   * Summarizes the reports of one metric group, over all trials that are linked to a checkpoint or to a model version,
+   * or over one trial; and the same for each of the trials.
+   *
+   * NOT_FOUND if the trial, the checkpoint, the model or the version does not exist.
+   *
+   * @generated from rpc millrace.v1.MetricService.SummarizeMetrics
+   */
+  summarizeMetrics: {
+    methodKind: "unary";
+    input: typeof SummarizeMetricsRequestSchema;
+    output: typeof SummarizeMetricsResponseSchema;
   },
 }> = /*@__PURE__*/
   serviceDesc(file_millrace_v1_metric_service, 0);

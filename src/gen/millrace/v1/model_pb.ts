@@ -2,8 +2,8 @@
 // @generated from file millrace/v1/model.proto (package millrace.v1, syntax proto3)
 /* eslint-disable */
 
-import type { GenFile, GenMessage } from "@bufbuild/protobuf/codegenv2";
-import { fileDesc, messageDesc } from "@bufbuild/protobuf/codegenv2";
+import type { GenEnum, GenFile, GenMessage } from "@bufbuild/protobuf/codegenv2";
+import { enumDesc, fileDesc, messageDesc } from "@bufbuild/protobuf/codegenv2";
 import type { Timestamp } from "@bufbuild/protobuf/wkt";
 import { file_google_protobuf_struct, file_google_protobuf_timestamp } from "@bufbuild/protobuf/wkt";
 import type { Checkpoint } from "./checkpoint_pb.js";
@@ -14,7 +14,7 @@ import type { JsonObject, Message } from "@bufbuild/protobuf";
  * Describes the file millrace/v1/model.proto.
  */
 export const file_millrace_v1_model: GenFile = /*@__PURE__*/
-  fileDesc("ChdtaWxscmFjZS92MS9tb2RlbC5wcm90bxILbWlsbHJhY2UudjEijgIKBU1vZGVsEgoKAmlkGAEgASgFEgwKBG5hbWUYAiABKAkSEwoLZGVzY3JpcHRpb24YAyABKAkSKQoIbWV0YWRhdGEYBCABKAsyFy5nb29nbGUucHJvdG9idWYuU3RydWN0Eg4KBmxhYmVscxgFIAMoCRIQCgh1c2VybmFtZRgGIAEoCRIQCghhcmNoaXZlZBgHIAEoCBIVCg12ZXJzaW9uX2NvdW50GAggASgFEi8KC2NyZWF0ZV90aW1lGAkgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIvCgt1cGRhdGVfdGltZRgKIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAizwIKDE1vZGVsVmVyc2lvbhIQCghtb2RlbF9pZBgBIAEoBRISCgptb2RlbF9uYW1lGAIgASgJEg8KB3ZlcnNpb24YAyABKAUSKwoKY2hlY2twb2ludBgEIAEoCzIXLm1pbGxyYWNlLnYxLkNoZWNrcG9pbnQSDAoEbmFtZRgFIAEoCRIPCgdjb21tZW50GAYgASgJEg0KBW5vdGVzGAcgASgJEikKCG1ldGFkYXRhGAggASgLMhcuZ29vZ2xlLnByb3RvYnVmLlN0cnVjdBIOCgZsYWJlbHMYCSADKAkSEAoIdXNlcm5hbWUYCiABKAkSLwoLY3JlYXRlX3RpbWUYCyABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEi8KC3VwZGF0ZV90aW1lGAwgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcGIGcHJvdG8z", [file_google_protobuf_struct, file_google_protobuf_timestamp, file_millrace_v1_checkpoint]);
+  fileDesc("ChdtaWxscmFjZS92MS9tb2RlbC5wcm90bxILbWlsbHJhY2UudjEiswIKBU1vZGVsEgoKAmlkGAEgASgFEgwKBG5hbWUYAiABKAkSEwoLZGVzY3JpcHRpb24YAyABKAkSKQoIbWV0YWRhdGEYBCABKAsyFy5nb29nbGUucHJvdG9idWYuU3RydWN0Eg4KBmxhYmVscxgFIAMoCRIQCgh1c2VybmFtZRgGIAEoCRIQCghhcmNoaXZlZBgHIAEoCBIVCg12ZXJzaW9uX2NvdW50GAggASgFEi8KC2NyZWF0ZV90aW1lGAkgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIvCgt1cGRhdGVfdGltZRgKIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASDQoFbm90ZXMYCyABKAkSFAoMd29ya3NwYWNlX2lkGAwgASgFIs8CCgxNb2RlbFZlcnNpb24SEAoIbW9kZWxfaWQYASABKAUSEgoKbW9kZWxfbmFtZRgCIAEoCRIPCgd2ZXJzaW9uGAMgASgFEisKCmNoZWNrcG9pbnQYBCABKAsyFy5taWxscmFjZS52MS5DaGVja3BvaW50EgwKBG5hbWUYBSABKAkSDwoHY29tbWVudBgGIAEoCRINCgVub3RlcxgHIAEoCRIpCghtZXRhZGF0YRgIIAEoCzIXLmdvb2dsZS5wcm90b2J1Zi5TdHJ1Y3QSDgoGbGFiZWxzGAkgAygJEhAKCHVzZXJuYW1lGAogASgJEi8KC2NyZWF0ZV90aW1lGAsgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIvCgt1cGRhdGVfdGltZRgMIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAiNwoVTW9kZWxWZXJzaW9uUmVmZXJlbmNlEg0KBW1vZGVsGAEgASgJEg8KB3ZlcnNpb24YAiABKAUqyQEKC01vZGVsU29ydEJ5Eh0KGU1PREVMX1NPUlRfQllfVU5TUEVDSUZJRUQQABIWChJNT0RFTF9TT1JUX0JZX05BTUUQARIdChlNT0RFTF9TT1JUX0JZX0RFU0NSSVBUSU9OEAISHwobTU9ERUxfU09SVF9CWV9DUkVBVElPTl9USU1FEAMSIwofTU9ERUxfU09SVF9CWV9MQVNUX1VQREFURURfVElNRRAEEh4KGk1PREVMX1NPUlRfQllfTlVNX1ZFUlNJT05TEAViBnByb3RvMw", [file_google_protobuf_struct, file_google_protobuf_timestamp, file_millrace_v1_checkpoint]);
 
 /**
  * A registry entry that holds model versions.
@@ -91,6 +91,20 @@ export type Model = Message<"millrace.v1.Model"> & {
    * @generated from field: google.protobuf.Timestamp update_time = 10;
    */
   updateTime?: Timestamp | undefined;
+
+  /**
+   * Notes, in Markdown.
+   *
+   * @generated from field: string notes = 11;
+   */
+  notes: string;
+
+  /**
+   * The workspace: 1, the built-in one.
+   *
+   * @generated from field: int32 workspace_id = 12;
+   */
+  workspaceId: number;
 };
 
 /**
@@ -197,4 +211,87 @@ export type ModelVersion = Message<"millrace.v1.ModelVersion"> & {
  */
 export const ModelVersionSchema: GenMessage<ModelVersion> = /*@__PURE__*/
   messageDesc(file_millrace_v1_model, 1);
+
+/**
+ * Names a version of a model.
+ *
+ * @generated from message millrace.v1.ModelVersionReference
+ */
+export type ModelVersionReference = Message<"millrace.v1.ModelVersionReference"> & {
+  /**
+   * The name or id of the model. Required.
+   *
+   * @generated from field: string model = 1;
+   */
+  model: string;
+
+  /**
+   * The number of the version. Required.
+   *
+   * @generated from field: int32 version = 2;
+   */
+  version: number;
+};
+
+/**
+ * Describes the message millrace.v1.ModelVersionReference.
+ * Use `create(ModelVersionReferenceSchema)` to create a new message.
+ */
+export const ModelVersionReferenceSchema: GenMessage<ModelVersionReference> = /*@__PURE__*/
+  messageDesc(file_millrace_v1_model, 2);
+
+/**
+ * What models are sorted by. Models that are equal in it are sorted by id, in the same direction.
+ *
+ * @generated from enum millrace.v1.ModelSortBy
+ */
+export enum ModelSortBy {
+  /**
+   * The id.
+   *
+   * @generated from enum value: MODEL_SORT_BY_UNSPECIFIED = 0;
+   */
+  UNSPECIFIED = 0,
+
+  /**
+   * The name.
+   *
+   * @generated from enum value: MODEL_SORT_BY_NAME = 1;
+   */
+  NAME = 1,
+
+  /**
+   * The description.
+   *
+   * @generated from enum value: MODEL_SORT_BY_DESCRIPTION = 2;
+   */
+  DESCRIPTION = 2,
+
+  /**
+   * When it was created.
+   *
+   * @generated from enum value: MODEL_SORT_BY_CREATION_TIME = 3;
+   */
+  CREATION_TIME = 3,
+
+  /**
+   * When it was last changed.
+   *
+   * @generated from enum value: MODEL_SORT_BY_LAST_UPDATED_TIME = 4;
+   */
+  LAST_UPDATED_TIME = 4,
+
+  /**
+   * How many versions it has.
+   *
+   * @generated from enum value: MODEL_SORT_BY_NUM_VERSIONS = 5;
+   */
+  NUM_VERSIONS = 5,
+}
+
+/**
+ * Describes the enum millrace.v1.ModelSortBy.
+ */
+export const ModelSortBySchema: GenEnum<ModelSortBy> = /*@__PURE__*/
+  enumDesc(file_millrace_v1_model, 0);
 

@@ -5,7 +5,11 @@
 import type { GenFile, GenMessage, GenService } from "@bufbuild/protobuf/codegenv2";
 import { fileDesc, messageDesc, serviceDesc } from "@bufbuild/protobuf/codegenv2";
 import { file_google_protobuf_struct } from "@bufbuild/protobuf/wkt";
-import type { Model, ModelVersion } from "./model_pb.js";
+import type { LabelList, MetadataChange } from "./change_pb.js";
+import { file_millrace_v1_change } from "./change_pb.js";
+import type { OrderBy } from "./list_pb.js";
+import { file_millrace_v1_list } from "./list_pb.js";
+import type { Model, ModelSortBy, ModelVersion } from "./model_pb.js";
 import { file_millrace_v1_model } from "./model_pb.js";
 import type { JsonObject, Message } from "@bufbuild/protobuf";
 
@@ -13,7 +17,7 @@ import type { JsonObject, Message } from "@bufbuild/protobuf";
  * Describes the file millrace/v1/model_service.proto.
  */
 export const file_millrace_v1_model_service: GenFile = /*@__PURE__*/
-  fileDesc("Ch9taWxscmFjZS92MS9tb2RlbF9zZXJ2aWNlLnByb3RvEgttaWxscmFjZS52MSKYAQoSQ3JlYXRlTW9kZWxSZXF1ZXN0EhIKCnJlcXVlc3RfaWQYASABKAkSDAoEbmFtZRgCIAEoCRITCgtkZXNjcmlwdGlvbhgDIAEoCRIpCghtZXRhZGF0YRgEIAEoCzIXLmdvb2dsZS5wcm90b2J1Zi5TdHJ1Y3QSDgoGbGFiZWxzGAUgAygJEhAKCGV4aXN0X29rGAYgASgIIjgKE0NyZWF0ZU1vZGVsUmVzcG9uc2USIQoFbW9kZWwYASABKAsyEi5taWxscmFjZS52MS5Nb2RlbCIgCg9HZXRNb2RlbFJlcXVlc3QSDQoFbW9kZWwYASABKAkiNQoQR2V0TW9kZWxSZXNwb25zZRIhCgVtb2RlbBgBIAEoCzISLm1pbGxyYWNlLnYxLk1vZGVsIjoKEUxpc3RNb2RlbHNSZXF1ZXN0EhEKCXBhZ2Vfc2l6ZRgBIAEoBRISCgpwYWdlX3Rva2VuGAIgASgJIlEKEkxpc3RNb2RlbHNSZXNwb25zZRIiCgZtb2RlbHMYASADKAsyEi5taWxscmFjZS52MS5Nb2RlbBIXCg9uZXh0X3BhZ2VfdG9rZW4YAiABKAkiwgEKG1JlZ2lzdGVyTW9kZWxWZXJzaW9uUmVxdWVzdBISCgpyZXF1ZXN0X2lkGAEgASgJEg0KBW1vZGVsGAIgASgJEhcKD2NoZWNrcG9pbnRfdXVpZBgDIAEoCRIMCgRuYW1lGAQgASgJEg8KB2NvbW1lbnQYBSABKAkSDQoFbm90ZXMYBiABKAkSKQoIbWV0YWRhdGEYByABKAsyFy5nb29nbGUucHJvdG9idWYuU3RydWN0Eg4KBmxhYmVscxgIIAMoCSJQChxSZWdpc3Rlck1vZGVsVmVyc2lvblJlc3BvbnNlEjAKDW1vZGVsX3ZlcnNpb24YASABKAsyGS5taWxscmFjZS52MS5Nb2RlbFZlcnNpb24iOAoWR2V0TW9kZWxWZXJzaW9uUmVxdWVzdBINCgVtb2RlbBgBIAEoCRIPCgd2ZXJzaW9uGAIgASgFIksKF0dldE1vZGVsVmVyc2lvblJlc3BvbnNlEjAKDW1vZGVsX3ZlcnNpb24YASABKAsyGS5taWxscmFjZS52MS5Nb2RlbFZlcnNpb24iUAoYTGlzdE1vZGVsVmVyc2lvbnNSZXF1ZXN0EhEKCXBhZ2Vfc2l6ZRgBIAEoBRISCgpwYWdlX3Rva2VuGAIgASgJEg0KBW1vZGVsGAMgASgJImcKGUxpc3RNb2RlbFZlcnNpb25zUmVzcG9uc2USMQoObW9kZWxfdmVyc2lvbnMYASADKAsyGS5taWxscmFjZS52MS5Nb2RlbFZlcnNpb24SFwoPbmV4dF9wYWdlX3Rva2VuGAIgASgJMsUECgxNb2RlbFNlcnZpY2USVQoLQ3JlYXRlTW9kZWwSHy5taWxscmFjZS52MS5DcmVhdGVNb2RlbFJlcXVlc3QaIC5taWxscmFjZS52MS5DcmVhdGVNb2RlbFJlc3BvbnNlIgOQAgISTAoIR2V0TW9kZWwSHC5taWxscmFjZS52MS5HZXRNb2RlbFJlcXVlc3QaHS5taWxscmFjZS52MS5HZXRNb2RlbFJlc3BvbnNlIgOQAgESUgoKTGlzdE1vZGVscxIeLm1pbGxyYWNlLnYxLkxpc3RNb2RlbHNSZXF1ZXN0Gh8ubWlsbHJhY2UudjEuTGlzdE1vZGVsc1Jlc3BvbnNlIgOQAgEScAoUUmVnaXN0ZXJNb2RlbFZlcnNpb24SKC5taWxscmFjZS52MS5SZWdpc3Rlck1vZGVsVmVyc2lvblJlcXVlc3QaKS5taWxscmFjZS52MS5SZWdpc3Rlck1vZGVsVmVyc2lvblJlc3BvbnNlIgOQAgISYQoPR2V0TW9kZWxWZXJzaW9uEiMubWlsbHJhY2UudjEuR2V0TW9kZWxWZXJzaW9uUmVxdWVzdBokLm1pbGxyYWNlLnYxLkdldE1vZGVsVmVyc2lvblJlc3BvbnNlIgOQAgESZwoRTGlzdE1vZGVsVmVyc2lvbnMSJS5taWxscmFjZS52MS5MaXN0TW9kZWxWZXJzaW9uc1JlcXVlc3QaJi5taWxscmFjZS52MS5MaXN0TW9kZWxWZXJzaW9uc1Jlc3BvbnNlIgOQAgFiBnByb3RvMw", [file_google_protobuf_struct, file_millrace_v1_model]);
+  fileDesc("Ch9taWxscmFjZS92MS9tb2RlbF9zZXJ2aWNlLnByb3RvEgttaWxscmFjZS52MSKYAQoSQ3JlYXRlTW9kZWxSZXF1ZXN0EhIKCnJlcXVlc3RfaWQYASABKAkSDAoEbmFtZRgCIAEoCRITCgtkZXNjcmlwdGlvbhgDIAEoCRIpCghtZXRhZGF0YRgEIAEoCzIXLmdvb2dsZS5wcm90b2J1Zi5TdHJ1Y3QSDgoGbGFiZWxzGAUgAygJEhAKCGV4aXN0X29rGAYgASgIIjgKE0NyZWF0ZU1vZGVsUmVzcG9uc2USIQoFbW9kZWwYASABKAsyEi5taWxscmFjZS52MS5Nb2RlbCIgCg9HZXRNb2RlbFJlcXVlc3QSDQoFbW9kZWwYASABKAkiNQoQR2V0TW9kZWxSZXNwb25zZRIhCgVtb2RlbBgBIAEoCzISLm1pbGxyYWNlLnYxLk1vZGVsIrkCChFMaXN0TW9kZWxzUmVxdWVzdBIRCglwYWdlX3NpemUYASABKAUSEgoKcGFnZV90b2tlbhgCIAEoCRIpCgdzb3J0X2J5GAMgASgOMhgubWlsbHJhY2UudjEuTW9kZWxTb3J0QnkSJgoIb3JkZXJfYnkYBCABKA4yFC5taWxscmFjZS52MS5PcmRlckJ5EgwKBG5hbWUYBSABKAkSEwoLZGVzY3JpcHRpb24YBiABKAkSEAoIbW9kZWxfaWQYByABKAUSDgoGbGFiZWxzGAggAygJEhUKCGFyY2hpdmVkGAkgASgISACIAQESEQoJdXNlcm5hbWVzGAogAygJEhcKD3dvcmtzcGFjZV9uYW1lcxgLIAMoCRIVCg13b3Jrc3BhY2VfaWRzGAwgAygFQgsKCV9hcmNoaXZlZCJRChJMaXN0TW9kZWxzUmVzcG9uc2USIgoGbW9kZWxzGAEgAygLMhIubWlsbHJhY2UudjEuTW9kZWwSFwoPbmV4dF9wYWdlX3Rva2VuGAIgASgJIsIBChtSZWdpc3Rlck1vZGVsVmVyc2lvblJlcXVlc3QSEgoKcmVxdWVzdF9pZBgBIAEoCRINCgVtb2RlbBgCIAEoCRIXCg9jaGVja3BvaW50X3V1aWQYAyABKAkSDAoEbmFtZRgEIAEoCRIPCgdjb21tZW50GAUgASgJEg0KBW5vdGVzGAYgASgJEikKCG1ldGFkYXRhGAcgASgLMhcuZ29vZ2xlLnByb3RvYnVmLlN0cnVjdBIOCgZsYWJlbHMYCCADKAkiUAocUmVnaXN0ZXJNb2RlbFZlcnNpb25SZXNwb25zZRIwCg1tb2RlbF92ZXJzaW9uGAEgASgLMhkubWlsbHJhY2UudjEuTW9kZWxWZXJzaW9uIjgKFkdldE1vZGVsVmVyc2lvblJlcXVlc3QSDQoFbW9kZWwYASABKAkSDwoHdmVyc2lvbhgCIAEoBSJLChdHZXRNb2RlbFZlcnNpb25SZXNwb25zZRIwCg1tb2RlbF92ZXJzaW9uGAEgASgLMhkubWlsbHJhY2UudjEuTW9kZWxWZXJzaW9uIngKGExpc3RNb2RlbFZlcnNpb25zUmVxdWVzdBIRCglwYWdlX3NpemUYASABKAUSEgoKcGFnZV90b2tlbhgCIAEoCRINCgVtb2RlbBgDIAEoCRImCghvcmRlcl9ieRgEIAEoDjIULm1pbGxyYWNlLnYxLk9yZGVyQnkiZwoZTGlzdE1vZGVsVmVyc2lvbnNSZXNwb25zZRIxCg5tb2RlbF92ZXJzaW9ucxgBIAMoCzIZLm1pbGxyYWNlLnYxLk1vZGVsVmVyc2lvbhIXCg9uZXh0X3BhZ2VfdG9rZW4YAiABKAki8gEKElVwZGF0ZU1vZGVsUmVxdWVzdBISCgpyZXF1ZXN0X2lkGAEgASgJEg0KBW1vZGVsGAIgASgJEhEKBG5hbWUYAyABKAlIAIgBARIYCgtkZXNjcmlwdGlvbhgEIAEoCUgBiAEBEhIKBW5vdGVzGAUgASgJSAKIAQESLQoIbWV0YWRhdGEYBiABKAsyGy5taWxscmFjZS52MS5NZXRhZGF0YUNoYW5nZRImCgZsYWJlbHMYByABKAsyFi5taWxscmFjZS52MS5MYWJlbExpc3RCBwoFX25hbWVCDgoMX2Rlc2NyaXB0aW9uQggKBl9ub3RlcyI4ChNVcGRhdGVNb2RlbFJlc3BvbnNlEiEKBW1vZGVsGAEgASgLMhIubWlsbHJhY2UudjEuTW9kZWwiJAoTQXJjaGl2ZU1vZGVsUmVxdWVzdBINCgVtb2RlbBgBIAEoCSI5ChRBcmNoaXZlTW9kZWxSZXNwb25zZRIhCgVtb2RlbBgBIAEoCzISLm1pbGxyYWNlLnYxLk1vZGVsIiYKFVVuYXJjaGl2ZU1vZGVsUmVxdWVzdBINCgVtb2RlbBgBIAEoCSI7ChZVbmFyY2hpdmVNb2RlbFJlc3BvbnNlEiEKBW1vZGVsGAEgASgLMhIubWlsbHJhY2UudjEuTW9kZWwiNwoSRGVsZXRlTW9kZWxSZXF1ZXN0EhIKCnJlcXVlc3RfaWQYASABKAkSDQoFbW9kZWwYAiABKAkiFQoTRGVsZXRlTW9kZWxSZXNwb25zZSI/ChZMaXN0TW9kZWxMYWJlbHNSZXF1ZXN0EhEKCXBhZ2Vfc2l6ZRgBIAEoBRISCgpwYWdlX3Rva2VuGAIgASgJIkIKF0xpc3RNb2RlbExhYmVsc1Jlc3BvbnNlEg4KBmxhYmVscxgBIAMoCRIXCg9uZXh0X3BhZ2VfdG9rZW4YAiABKAkiggIKGVVwZGF0ZU1vZGVsVmVyc2lvblJlcXVlc3QSEgoKcmVxdWVzdF9pZBgBIAEoCRINCgVtb2RlbBgCIAEoCRIPCgd2ZXJzaW9uGAMgASgFEhEKBG5hbWUYBCABKAlIAIgBARIUCgdjb21tZW50GAUgASgJSAGIAQESEgoFbm90ZXMYBiABKAlIAogBARItCghtZXRhZGF0YRgHIAEoCzIbLm1pbGxyYWNlLnYxLk1ldGFkYXRhQ2hhbmdlEiYKBmxhYmVscxgIIAEoCzIWLm1pbGxyYWNlLnYxLkxhYmVsTGlzdEIHCgVfbmFtZUIKCghfY29tbWVudEIICgZfbm90ZXMiTgoaVXBkYXRlTW9kZWxWZXJzaW9uUmVzcG9uc2USMAoNbW9kZWxfdmVyc2lvbhgBIAEoCzIZLm1pbGxyYWNlLnYxLk1vZGVsVmVyc2lvbiJPChlEZWxldGVNb2RlbFZlcnNpb25SZXF1ZXN0EhIKCnJlcXVlc3RfaWQYASABKAkSDQoFbW9kZWwYAiABKAkSDwoHdmVyc2lvbhgDIAEoBSIcChpEZWxldGVNb2RlbFZlcnNpb25SZXNwb25zZTLoCQoMTW9kZWxTZXJ2aWNlElUKC0NyZWF0ZU1vZGVsEh8ubWlsbHJhY2UudjEuQ3JlYXRlTW9kZWxSZXF1ZXN0GiAubWlsbHJhY2UudjEuQ3JlYXRlTW9kZWxSZXNwb25zZSIDkAICEkwKCEdldE1vZGVsEhwubWlsbHJhY2UudjEuR2V0TW9kZWxSZXF1ZXN0Gh0ubWlsbHJhY2UudjEuR2V0TW9kZWxSZXNwb25zZSIDkAIBElIKCkxpc3RNb2RlbHMSHi5taWxscmFjZS52MS5MaXN0TW9kZWxzUmVxdWVzdBofLm1pbGxyYWNlLnYxLkxpc3RNb2RlbHNSZXNwb25zZSIDkAIBEnAKFFJlZ2lzdGVyTW9kZWxWZXJzaW9uEigubWlsbHJhY2UudjEuUmVnaXN0ZXJNb2RlbFZlcnNpb25SZXF1ZXN0GikubWlsbHJhY2UudjEuUmVnaXN0ZXJNb2RlbFZlcnNpb25SZXNwb25zZSIDkAICEmEKD0dldE1vZGVsVmVyc2lvbhIjLm1pbGxyYWNlLnYxLkdldE1vZGVsVmVyc2lvblJlcXVlc3QaJC5taWxscmFjZS52MS5HZXRNb2RlbFZlcnNpb25SZXNwb25zZSIDkAIBEmcKEUxpc3RNb2RlbFZlcnNpb25zEiUubWlsbHJhY2UudjEuTGlzdE1vZGVsVmVyc2lvbnNSZXF1ZXN0GiYubWlsbHJhY2UudjEuTGlzdE1vZGVsVmVyc2lvbnNSZXNwb25zZSIDkAIBElUKC1VwZGF0ZU1vZGVsEh8ubWlsbHJhY2UudjEuVXBkYXRlTW9kZWxSZXF1ZXN0GiAubWlsbHJhY2UudjEuVXBkYXRlTW9kZWxSZXNwb25zZSIDkAICElgKDEFyY2hpdmVNb2RlbBIgLm1pbGxyYWNlLnYxLkFyY2hpdmVNb2RlbFJlcXVlc3QaIS5taWxscmFjZS52MS5BcmNoaXZlTW9kZWxSZXNwb25zZSIDkAICEl4KDlVuYXJjaGl2ZU1vZGVsEiIubWlsbHJhY2UudjEuVW5hcmNoaXZlTW9kZWxSZXF1ZXN0GiMubWlsbHJhY2UudjEuVW5hcmNoaXZlTW9kZWxSZXNwb25zZSIDkAICElUKC0RlbGV0ZU1vZGVsEh8ubWlsbHJhY2UudjEuRGVsZXRlTW9kZWxSZXF1ZXN0GiAubWlsbHJhY2UudjEuRGVsZXRlTW9kZWxSZXNwb25zZSIDkAICEmEKD0xpc3RNb2RlbExhYmVscxIjLm1pbGxyYWNlLnYxLkxpc3RNb2RlbExhYmVsc1JlcXVlc3QaJC5taWxscmFjZS52MS5MaXN0TW9kZWxMYWJlbHNSZXNwb25zZSIDkAIBEmoKElVwZGF0ZU1vZGVsVmVyc2lvbhImLm1pbGxyYWNlLnYxLlVwZGF0ZU1vZGVsVmVyc2lvblJlcXVlc3QaJy5taWxscmFjZS52MS5VcGRhdGVNb2RlbFZlcnNpb25SZXNwb25zZSIDkAICEmoKEkRlbGV0ZU1vZGVsVmVyc2lvbhImLm1pbGxyYWNlLnYxLkRlbGV0ZU1vZGVsVmVyc2lvblJlcXVlc3QaJy5taWxscmFjZS52MS5EZWxldGVNb2RlbFZlcnNpb25SZXNwb25zZSIDkAICYgZwcm90bzM", [file_google_protobuf_struct, file_millrace_v1_change, file_millrace_v1_list, file_millrace_v1_model]);
 
 /**
  * Asks for a new model.
@@ -153,6 +157,76 @@ export type ListModelsRequest = Message<"millrace.v1.ListModelsRequest"> & {
    * @generated from field: string page_token = 2;
    */
   pageToken: string;
+
+  /**
+   * What to sort by.
+   *
+   * @generated from field: millrace.v1.ModelSortBy sort_by = 3;
+   */
+  sortBy: ModelSortBy;
+
+  /**
+   * In which direction; unspecified is ascending.
+   *
+   * @generated from field: millrace.v1.OrderBy order_by = 4;
+   */
+  orderBy: OrderBy;
+
+  /**
+   * Only models whose name contains this, in any case. No character is a wildcard.
+   *
+   * @generated from field: string name = 5;
+   */
+  name: string;
+
+  /**
+   * Only models whose description contains this, in any case.
+   *
+   * @generated from field: string description = 6;
+   */
+  description: string;
+
+  /**
+   * Only the model with this id; 0 for any.
+   *
+   * @generated from field: int32 model_id = 7;
+   */
+  modelId: number;
+
+  /**
+   * Only models that have one of these labels; none for any.
+   *
+   * @generated from field: repeated string labels = 8;
+   */
+  labels: string[];
+
+  /**
+   * Only models that are archived, or only those that are not. Unset for both.
+   *
+   * @generated from field: optional bool archived = 9;
+   */
+  archived?: boolean | undefined;
+
+  /**
+   * Only models of one of these users; none for any.
+   *
+   * @generated from field: repeated string usernames = 10;
+   */
+  usernames: string[];
+
+  /**
+   * Only models in one of these workspaces; none for any. There is one: "Uncategorized".
+   *
+   * @generated from field: repeated string workspace_names = 11;
+   */
+  workspaceNames: string[];
+
+  /**
+   * Only models in one of these workspaces, by id; none for any. There is one: 1.
+   *
+   * @generated from field: repeated int32 workspace_ids = 12;
+   */
+  workspaceIds: number[];
 };
 
 /**
@@ -356,6 +430,13 @@ export type ListModelVersionsRequest = Message<"millrace.v1.ListModelVersionsReq
    * @generated from field: string model = 3;
    */
   model: string;
+
+  /**
+   * In which direction of their numbers; unspecified is descending, the newest first.
+   *
+   * @generated from field: millrace.v1.OrderBy order_by = 4;
+   */
+  orderBy: OrderBy;
 };
 
 /**
@@ -394,6 +475,414 @@ export const ListModelVersionsResponseSchema: GenMessage<ListModelVersionsRespon
   messageDesc(file_millrace_v1_model_service, 11);
 
 /**
+ * Asks to change a model.
+ *
+ * @generated from message millrace.v1.UpdateModelRequest
+ */
+export type UpdateModelRequest = Message<"millrace.v1.UpdateModelRequest"> & {
+  /**
+   * A unique string, at most 128 characters. A repeated request with it gets the first answer.
+   *
+   * @generated from field: string request_id = 1;
+   */
+  requestId: string;
+
+  /**
+   * The name or id of the model. Required.
+   *
+   * @generated from field: string model = 2;
+   */
+  model: string;
+
+  /**
+   * The new name.
+   *
+   * @generated from field: optional string name = 3;
+   */
+  name?: string | undefined;
+
+  /**
+   * The new description.
+   *
+   * @generated from field: optional string description = 4;
+   */
+  description?: string | undefined;
+
+  /**
+   * The new notes.
+   *
+   * @generated from field: optional string notes = 5;
+   */
+  notes?: string | undefined;
+
+  /**
+   * The change of the metadata.
+   *
+   * @generated from field: millrace.v1.MetadataChange metadata = 6;
+   */
+  metadata?: MetadataChange | undefined;
+
+  /**
+   * All labels that the model has from now on.
+   *
+   * @generated from field: millrace.v1.LabelList labels = 7;
+   */
+  labels?: LabelList | undefined;
+};
+
+/**
+ * Describes the message millrace.v1.UpdateModelRequest.
+ * Use `create(UpdateModelRequestSchema)` to create a new message.
+ */
+export const UpdateModelRequestSchema: GenMessage<UpdateModelRequest> = /*@__PURE__*/
+  messageDesc(file_millrace_v1_model_service, 12);
+
+/**
+ * Answers UpdateModel.
+ *
+ * @generated from message millrace.v1.UpdateModelResponse
+ */
+export type UpdateModelResponse = Message<"millrace.v1.UpdateModelResponse"> & {
+  /**
+   * The model.
+   *
+   * @generated from field: millrace.v1.Model model = 1;
+   */
+  model?: Model | undefined;
+};
+
+/**
+ * Describes the message millrace.v1.UpdateModelResponse.
+ * Use `create(UpdateModelResponseSchema)` to create a new message.
+ */
+export const UpdateModelResponseSchema: GenMessage<UpdateModelResponse> = /*@__PURE__*/
+  messageDesc(file_millrace_v1_model_service, 13);
+
+/**
+ * Asks to archive a model.
+ *
+ * @generated from message millrace.v1.ArchiveModelRequest
+ */
+export type ArchiveModelRequest = Message<"millrace.v1.ArchiveModelRequest"> & {
+  /**
+   * The name or id of the model. Required.
+   *
+   * @generated from field: string model = 1;
+   */
+  model: string;
+};
+
+/**
+ * Describes the message millrace.v1.ArchiveModelRequest.
+ * Use `create(ArchiveModelRequestSchema)` to create a new message.
+ */
+export const ArchiveModelRequestSchema: GenMessage<ArchiveModelRequest> = /*@__PURE__*/
+  messageDesc(file_millrace_v1_model_service, 14);
+
+/**
+ * Answers ArchiveModel.
+ *
+ * @generated from message millrace.v1.ArchiveModelResponse
+ */
+export type ArchiveModelResponse = Message<"millrace.v1.ArchiveModelResponse"> & {
+  /**
+   * The model.
+   *
+   * @generated from field: millrace.v1.Model model = 1;
+   */
+  model?: Model | undefined;
+};
+
+/**
+ * Describes the message millrace.v1.ArchiveModelResponse.
+ * Use `create(ArchiveModelResponseSchema)` to create a new message.
+ */
+export const ArchiveModelResponseSchema: GenMessage<ArchiveModelResponse> = /*@__PURE__*/
+  messageDesc(file_millrace_v1_model_service, 15);
+
+/**
+ * Asks to make an archived model writable.
+ *
+ * @generated from message millrace.v1.UnarchiveModelRequest
+ */
+export type UnarchiveModelRequest = Message<"millrace.v1.UnarchiveModelRequest"> & {
+  /**
+   * The name or id of the model. Required.
+   *
+   * @generated from field: string model = 1;
+   */
+  model: string;
+};
+
+/**
+ * Describes the message millrace.v1.UnarchiveModelRequest.
+ * Use `create(UnarchiveModelRequestSchema)` to create a new message.
+ */
+export const UnarchiveModelRequestSchema: GenMessage<UnarchiveModelRequest> = /*@__PURE__*/
+  messageDesc(file_millrace_v1_model_service, 16);
+
+/**
+ * Answers UnarchiveModel.
+ *
+ * @generated from message millrace.v1.UnarchiveModelResponse
+ */
+export type UnarchiveModelResponse = Message<"millrace.v1.UnarchiveModelResponse"> & {
+  /**
+   * The model.
+   *
+   * @generated from field: millrace.v1.Model model = 1;
+   */
+  model?: Model | undefined;
+};
+
+/**
+ * Describes the message millrace.v1.UnarchiveModelResponse.
+ * Use `create(UnarchiveModelResponseSchema)` to create a new message.
+ */
+export const UnarchiveModelResponseSchema: GenMessage<UnarchiveModelResponse> = /*@__PURE__*/
+  messageDesc(file_millrace_v1_model_service, 17);
+
+/**
+ * Asks to delete a model.
+ *
+ * @generated from message millrace.v1.DeleteModelRequest
+ */
+export type DeleteModelRequest = Message<"millrace.v1.DeleteModelRequest"> & {
+  /**
+   * A unique string, at most 128 characters. A repeated request with it gets the first answer.
+   *
+   * @generated from field: string request_id = 1;
+   */
+  requestId: string;
+
+  /**
+   * The name or id of the model. Required.
+   *
+   * @generated from field: string model = 2;
+   */
+  model: string;
+};
+
+/**
+ * Describes the message millrace.v1.DeleteModelRequest.
+ * Use `create(DeleteModelRequestSchema)` to create a new message.
+ */
+export const DeleteModelRequestSchema: GenMessage<DeleteModelRequest> = /*@__PURE__*/
+  messageDesc(file_millrace_v1_model_service, 18);
+
+/**
+ * Answers DeleteModel.
+ *
+ * @generated from message millrace.v1.DeleteModelResponse
+ */
+export type DeleteModelResponse = Message<"millrace.v1.DeleteModelResponse"> & {
+};
+
+/**
+ * Describes the message millrace.v1.DeleteModelResponse.
+ * Use `create(DeleteModelResponseSchema)` to create a new message.
+ */
+export const DeleteModelResponseSchema: GenMessage<DeleteModelResponse> = /*@__PURE__*/
+  messageDesc(file_millrace_v1_model_service, 19);
+
+/**
+ * Asks for a page of labels.
+ *
+ * @generated from message millrace.v1.ListModelLabelsRequest
+ */
+export type ListModelLabelsRequest = Message<"millrace.v1.ListModelLabelsRequest"> & {
+  /**
+   * How many to return at most; 0 means 50, more than 1000 means 1000.
+   *
+   * @generated from field: int32 page_size = 1;
+   */
+  pageSize: number;
+
+  /**
+   * The next_page_token of the page before; empty for the first page.
+   *
+   * @generated from field: string page_token = 2;
+   */
+  pageToken: string;
+};
+
+/**
+ * Describes the message millrace.v1.ListModelLabelsRequest.
+ * Use `create(ListModelLabelsRequestSchema)` to create a new message.
+ */
+export const ListModelLabelsRequestSchema: GenMessage<ListModelLabelsRequest> = /*@__PURE__*/
+  messageDesc(file_millrace_v1_model_service, 20);
+
+/**
+ * Answers ListModelLabels.
+ *
+ * @generated from message millrace.v1.ListModelLabelsResponse
+ */
+export type ListModelLabelsResponse = Message<"millrace.v1.ListModelLabelsResponse"> & {
+  /**
+   * The labels of this page.
+   *
+   * @generated from field: repeated string labels = 1;
+   */
+  labels: string[];
+
+  /**
+   * Where the next page starts; empty at the end.
+   *
+   * @generated from field: string next_page_token = 2;
+   */
+  nextPageToken: string;
+};
+
+/**
+ * Describes the message millrace.v1.ListModelLabelsResponse.
+ * Use `create(ListModelLabelsResponseSchema)` to create a new message.
+ */
+export const ListModelLabelsResponseSchema: GenMessage<ListModelLabelsResponse> = /*@__PURE__*/
+  messageDesc(file_millrace_v1_model_service, 21);
+
+/**
+ * Asks to change a version of a model.
+ *
+ * @generated from message millrace.v1.UpdateModelVersionRequest
+ */
+export type UpdateModelVersionRequest = Message<"millrace.v1.UpdateModelVersionRequest"> & {
+  /**
+   * A unique string, at most 128 characters. A repeated request with it gets the first answer.
+   *
+   * @generated from field: string request_id = 1;
+   */
+  requestId: string;
+
+  /**
+   * The name or id of the model. Required.
+   *
+   * @generated from field: string model = 2;
+   */
+  model: string;
+
+  /**
+   * The number of the version. Required.
+   *
+   * @generated from field: int32 version = 3;
+   */
+  version: number;
+
+  /**
+   * The new name.
+   *
+   * @generated from field: optional string name = 4;
+   */
+  name?: string | undefined;
+
+  /**
+   * The new comment.
+   *
+   * @generated from field: optional string comment = 5;
+   */
+  comment?: string | undefined;
+
+  /**
+   * The new notes.
+   *
+   * @generated from field: optional string notes = 6;
+   */
+  notes?: string | undefined;
+
+  /**
+   * The change of the metadata.
+   *
+   * @generated from field: millrace.v1.MetadataChange metadata = 7;
+   */
+  metadata?: MetadataChange | undefined;
+
+  /**
+   * All labels that the version has from now on.
+   *
+   * @generated from field: millrace.v1.LabelList labels = 8;
+   */
+  labels?: LabelList | undefined;
+};
+
+/**
+ * Describes the message millrace.v1.UpdateModelVersionRequest.
+ * Use `create(UpdateModelVersionRequestSchema)` to create a new message.
+ */
+export const UpdateModelVersionRequestSchema: GenMessage<UpdateModelVersionRequest> = /*@__PURE__*/
+  messageDesc(file_millrace_v1_model_service, 22);
+
+/**
+ * Answers UpdateModelVersion.
+ *
+ * @generated from message millrace.v1.UpdateModelVersionResponse
+ */
+export type UpdateModelVersionResponse = Message<"millrace.v1.UpdateModelVersionResponse"> & {
+  /**
+   * The version.
+   *
+   * @generated from field: millrace.v1.ModelVersion model_version = 1;
+   */
+  modelVersion?: ModelVersion | undefined;
+};
+
+/**
+ * Describes the message millrace.v1.UpdateModelVersionResponse.
+ * Use `create(UpdateModelVersionResponseSchema)` to create a new message.
+ */
+export const UpdateModelVersionResponseSchema: GenMessage<UpdateModelVersionResponse> = /*@__PURE__*/
+  messageDesc(file_millrace_v1_model_service, 23);
+
+/**
+ * Asks to delete a version of a model.
+ *
+ * @generated from message millrace.v1.DeleteModelVersionRequest
+ */
+export type DeleteModelVersionRequest = Message<"millrace.v1.DeleteModelVersionRequest"> & {
+  /**
+   * A unique string, at most 128 characters. A repeated request with it gets the first answer.
+   *
+   * @generated from field: string request_id = 1;
+   */
+  requestId: string;
+
+  /**
+   * The name or id of the model. Required.
+   *
+   * @generated from field: string model = 2;
+   */
+  model: string;
+
+  /**
+   * The number of the version. Required.
+   *
+   * @generated from field: int32 version = 3;
+   */
+  version: number;
+};
+
+/**
+ * Describes the message millrace.v1.DeleteModelVersionRequest.
+ * Use `create(DeleteModelVersionRequestSchema)` to create a new message.
+ */
+export const DeleteModelVersionRequestSchema: GenMessage<DeleteModelVersionRequest> = /*@__PURE__*/
+  messageDesc(file_millrace_v1_model_service, 24);
+
+/**
+ * Answers DeleteModelVersion.
+ *
+ * @generated from message millrace.v1.DeleteModelVersionResponse
+ */
+export type DeleteModelVersionResponse = Message<"millrace.v1.DeleteModelVersionResponse"> & {
+};
+
+/**
+ * Describes the message millrace.v1.DeleteModelVersionResponse.
+ * Use `create(DeleteModelVersionResponseSchema)` to create a new message.
+ */
+export const DeleteModelVersionResponseSchema: GenMessage<DeleteModelVersionResponse> = /*@__PURE__*/
+  messageDesc(file_millrace_v1_model_service, 25);
+
+/**
  * Operates on models and their versions. Where a request names a model, it gives the model's name, or its
  * id in decimal digits.
  *
@@ -426,7 +915,7 @@ export const ModelService: GenService<{
     output: typeof GetModelResponseSchema;
   },
   /**
-   * Lists models, in the order of their names.
+   * Lists models, by default in the order of their ids.
    *
    * @generated from rpc millrace.v1.ModelService.ListModels
    */
@@ -461,7 +950,7 @@ export const ModelService: GenService<{
     output: typeof GetModelVersionResponseSchema;
   },
   /**
-   * Lists the versions of a model, the newest first.
+   * Lists the versions of a model, by default the newest first.
    *
    * NOT_FOUND if the model does not exist.
    *
@@ -471,6 +960,90 @@ export const ModelService: GenService<{
     methodKind: "unary";
     input: typeof ListModelVersionsRequestSchema;
     output: typeof ListModelVersionsResponseSchema;
+  },
+  /**
+   * Changes what a request names of a model; the rest stays. Nothing changed, nothing is written.
+   *
+   * NOT_FOUND if there is none. INVALID_ARGUMENT for a name that breaks a rule of CreateModel, ALREADY_EXISTS
+   * for the name of another model. FAILED_PRECONDITION if the model is archived.
+   *
+   * @generated from rpc millrace.v1.ModelService.UpdateModel
+   */
+  updateModel: {
+    methodKind: "unary";
+    input: typeof UpdateModelRequestSchema;
+    output: typeof UpdateModelResponseSchema;
+  },
+  /**
+   * Archives a model: it is read-only, and takes no new versions. One that is archived stays so.
+   *
+   * NOT_FOUND if there is none.
+   *
+   * @generated from rpc millrace.v1.ModelService.ArchiveModel
+   */
+  archiveModel: {
+    methodKind: "unary";
+    input: typeof ArchiveModelRequestSchema;
+    output: typeof ArchiveModelResponseSchema;
+  },
+  /**
+   * Makes an archived model writable again. One that is not archived stays so.
+   *
+   * NOT_FOUND if there is none.
+   *
+   * @generated from rpc millrace.v1.ModelService.UnarchiveModel
+   */
+  unarchiveModel: {
+    methodKind: "unary";
+    input: typeof UnarchiveModelRequestSchema;
+    output: typeof UnarchiveModelResponseSchema;
+  },
+  /**
+   * Deletes a model and its versions. The checkpoints stay, and so do their links to trials.
+   *
+   * NOT_FOUND if there is none.
+   *
+   * @generated from rpc millrace.v1.ModelService.DeleteModel
+   */
+  deleteModel: {
+    methodKind: "unary";
+    input: typeof DeleteModelRequestSchema;
+    output: typeof DeleteModelResponseSchema;
+  },
+  /**
+   * Lists the labels of all models: first what most models have, equals in the order of their letters.
+   *
+   * @generated from rpc millrace.v1.ModelService.ListModelLabels
+   */
+  listModelLabels: {
+    methodKind: "unary";
+    input: typeof ListModelLabelsRequestSchema;
+    output: typeof ListModelLabelsResponseSchema;
+  },
+  /**
+   * Changes what a request names of a version; the rest stays.
+   *
+   * NOT_FOUND if the model or the version does not exist. FAILED_PRECONDITION if the model is archived.
+   *
+   * @generated from rpc millrace.v1.ModelService.UpdateModelVersion
+   */
+  updateModelVersion: {
+    methodKind: "unary";
+    input: typeof UpdateModelVersionRequestSchema;
+    output: typeof UpdateModelVersionResponseSchema;
+  },
+  /**
+   * Deletes a version. Its number is never used again; its checkpoint stays, and so does the link of each trial that
+   * used it to the checkpoint.
+   *
+   * NOT_FOUND if the model or the version does not exist.
+   *
+   * @generated from rpc millrace.v1.ModelService.DeleteModelVersion
+   */
+  deleteModelVersion: {
+    methodKind: "unary";
+    input: typeof DeleteModelVersionRequestSchema;
+    output: typeof DeleteModelVersionResponseSchema;
   },
 }> = /*@__PURE__*/
   serviceDesc(file_millrace_v1_model_service, 0);

@@ -14,7 +14,7 @@ import type { JsonObject, Message } from "@bufbuild/protobuf";
  * Describes the file millrace/v1/trial.proto.
  */
 export const file_millrace_v1_trial: GenFile = /*@__PURE__*/
-  fileDesc("ChdtaWxscmFjZS92MS90cmlhbC5wcm90bxILbWlsbHJhY2UudjEi0QMKBVRyaWFsEgoKAmlkGAEgASgFEhUKDWV4cGVyaW1lbnRfaWQYAiABKAUSKAoHaHBhcmFtcxgDIAEoCzIXLmdvb2dsZS5wcm90b2J1Zi5TdHJ1Y3QSJgoFc3RhdGUYBCABKA4yFy5taWxscmFjZS52MS5UcmlhbFN0YXRlEhAKCHJlc3RhcnRzGAUgASgFEhQKDG1heF9yZXN0YXJ0cxgGIAEoBRIUCgx0cmlhbF9ydW5faWQYByABKAUSFAoMcmVjb3Jkc19kb25lGAggASgDEhUKDXJlY29yZHNfdG90YWwYCSABKAMSHAoUc3VtbWFyeV9tZXRyaWNzX2pzb24YCiABKAkSJQoHc3RvcmFnZRgLIAEoCzIULm1pbGxyYWNlLnYxLlN0b3JhZ2USEwoLb3V0cHV0X3V1aWQYDCABKAkSFwoPcGF1c2VfcmVxdWVzdGVkGA0gASgIEi8KC2NyZWF0ZV90aW1lGA4gASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIsCghlbmRfdGltZRgPIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASFgoOcmVjb3Jkc19mYWlsZWQYECABKAMiiAEKClRyaWFsRXJyb3ISDgoGcmVjb3JkGAEgASgDEgwKBHJhbmsYAiABKAUSFAoMdHJpYWxfcnVuX2lkGAMgASgFEg0KBWVycm9yGAQgASgJEg0KBXN0YWNrGAUgASgJEigKBHRpbWUYBiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wIrcCCghUcmlhbFJ1bhIQCgh0cmlhbF9pZBgBIAEoBRIUCgx0cmlhbF9ydW5faWQYAiABKAUSKQoFc3RhdGUYAyABKA4yGi5taWxscmFjZS52MS5UcmlhbFJ1blN0YXRlEhIKCndvcmxkX3NpemUYBCABKAUSDgoGcmVhc29uGAUgASgJEhQKDGpvaW5lZF9jb3VudBgGIAEoBRIuCgpzdGFydF90aW1lGAcgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIsCghlbmRfdGltZRgIIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASEgoKb3duZXJfaG9zdBgJIAEoCRIZChFwcmVlbXB0X3JlcXVlc3RlZBgKIAEoCBIRCglvd25lcl9waWQYCyABKAUiUwoGTWVtYmVyEhAKCHRyaWFsX2lkGAEgASgFEhQKDHRyaWFsX3J1bl9pZBgCIAEoBRIMCgRyYW5rGAMgASgFEhMKC21lbWJlcl91dWlkGAQgASgJIlgKC1RyaWFsT3V0cHV0EiUKBGZpbGUYASABKAsyFy5taWxscmFjZS52MS5TdG9yZWRGaWxlEgwKBHJhbmsYAiABKAUSFAoMdHJpYWxfcnVuX2lkGAMgASgFKqUBCgpUcmlhbFN0YXRlEhsKF1RSSUFMX1NUQVRFX1VOU1BFQ0lGSUVEEAASFgoSVFJJQUxfU1RBVEVfQUNUSVZFEAESFgoSVFJJQUxfU1RBVEVfUEFVU0VEEAISGQoVVFJJQUxfU1RBVEVfQ09NUExFVEVEEAMSGAoUVFJJQUxfU1RBVEVfQ0FOQ0VMRUQQBBIVChFUUklBTF9TVEFURV9FUlJPUhAFKuABCg1UcmlhbFJ1blN0YXRlEh8KG1RSSUFMX1JVTl9TVEFURV9VTlNQRUNJRklFRBAAEhsKF1RSSUFMX1JVTl9TVEFURV9GT1JNSU5HEAESGwoXVFJJQUxfUlVOX1NUQVRFX1JVTk5JTkcQAhIdChlUUklBTF9SVU5fU1RBVEVfQ09NUExFVEVEEAMSHQoZVFJJQUxfUlVOX1NUQVRFX1BSRUVNUFRFRBAEEhoKFlRSSUFMX1JVTl9TVEFURV9GQUlMRUQQBRIaChZUUklBTF9SVU5fU1RBVEVfS0lMTEVEEAYq0wEKEFRyaWFsUnVuRGVjaXNpb24SIgoeVFJJQUxfUlVOX0RFQ0lTSU9OX1VOU1BFQ0lGSUVEEAASHgoaVFJJQUxfUlVOX0RFQ0lTSU9OX1JFU1RBUlQQARIbChdUUklBTF9SVU5fREVDSVNJT05fRE9ORRACEh0KGVRSSUFMX1JVTl9ERUNJU0lPTl9GQUlMRUQQAxIgChxUUklBTF9SVU5fREVDSVNJT05fUFJFRU1QVEVEEAQSHQoZVFJJQUxfUlVOX0RFQ0lTSU9OX0tJTExFRBAFKosBChNUcmlhbFNvdXJjZUluZm9UeXBlEiYKIlRSSUFMX1NPVVJDRV9JTkZPX1RZUEVfVU5TUEVDSUZJRUQQABIkCiBUUklBTF9TT1VSQ0VfSU5GT19UWVBFX0lORkVSRU5DRRABEiYKIlRSSUFMX1NPVVJDRV9JTkZPX1RZUEVfRklORV9UVU5JTkcQAmIGcHJvdG8z", [file_google_protobuf_struct, file_google_protobuf_timestamp, file_millrace_v1_storage]);
+  fileDesc("ChdtaWxscmFjZS92MS90cmlhbC5wcm90bxILbWlsbHJhY2UudjEiuAQKBVRyaWFsEgoKAmlkGAEgASgFEhUKDWV4cGVyaW1lbnRfaWQYAiABKAUSKAoHaHBhcmFtcxgDIAEoCzIXLmdvb2dsZS5wcm90b2J1Zi5TdHJ1Y3QSJgoFc3RhdGUYBCABKA4yFy5taWxscmFjZS52MS5UcmlhbFN0YXRlEhAKCHJlc3RhcnRzGAUgASgFEhQKDG1heF9yZXN0YXJ0cxgGIAEoBRIUCgx0cmlhbF9ydW5faWQYByABKAUSFAoMcmVjb3Jkc19kb25lGAggASgDEhUKDXJlY29yZHNfdG90YWwYCSABKAMSHAoUc3VtbWFyeV9tZXRyaWNzX2pzb24YCiABKAkSJQoHc3RvcmFnZRgLIAEoCzIULm1pbGxyYWNlLnYxLlN0b3JhZ2USEwoLb3V0cHV0X3V1aWQYDCABKAkSFwoPcGF1c2VfcmVxdWVzdGVkGA0gASgIEi8KC2NyZWF0ZV90aW1lGA4gASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIsCghlbmRfdGltZRgPIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASFgoOcmVjb3Jkc19mYWlsZWQYECABKAMSKQoIbWV0YWRhdGEYESABKAsyFy5nb29nbGUucHJvdG9idWYuU3RydWN0Eg4KBnN0YXR1cxgSIAEoCRIQCghwcm9ncmVzcxgTIAEoARIYChBjYW5jZWxfcmVxdWVzdGVkGBQgASgIIogBCgpUcmlhbEVycm9yEg4KBnJlY29yZBgBIAEoAxIMCgRyYW5rGAIgASgFEhQKDHRyaWFsX3J1bl9pZBgDIAEoBRINCgVlcnJvchgEIAEoCRINCgVzdGFjaxgFIAEoCRIoCgR0aW1lGAYgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCK3AgoIVHJpYWxSdW4SEAoIdHJpYWxfaWQYASABKAUSFAoMdHJpYWxfcnVuX2lkGAIgASgFEikKBXN0YXRlGAMgASgOMhoubWlsbHJhY2UudjEuVHJpYWxSdW5TdGF0ZRISCgp3b3JsZF9zaXplGAQgASgFEg4KBnJlYXNvbhgFIAEoCRIUCgxqb2luZWRfY291bnQYBiABKAUSLgoKc3RhcnRfdGltZRgHIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASLAoIZW5kX3RpbWUYCCABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEhIKCm93bmVyX2hvc3QYCSABKAkSGQoRcHJlZW1wdF9yZXF1ZXN0ZWQYCiABKAgSEQoJb3duZXJfcGlkGAsgASgFIlMKBk1lbWJlchIQCgh0cmlhbF9pZBgBIAEoBRIUCgx0cmlhbF9ydW5faWQYAiABKAUSDAoEcmFuaxgDIAEoBRITCgttZW1iZXJfdXVpZBgEIAEoCSJYCgtUcmlhbE91dHB1dBIlCgRmaWxlGAEgASgLMhcubWlsbHJhY2UudjEuU3RvcmVkRmlsZRIMCgRyYW5rGAIgASgFEhQKDHRyaWFsX3J1bl9pZBgDIAEoBSqlAQoKVHJpYWxTdGF0ZRIbChdUUklBTF9TVEFURV9VTlNQRUNJRklFRBAAEhYKElRSSUFMX1NUQVRFX0FDVElWRRABEhYKElRSSUFMX1NUQVRFX1BBVVNFRBACEhkKFVRSSUFMX1NUQVRFX0NPTVBMRVRFRBADEhgKFFRSSUFMX1NUQVRFX0NBTkNFTEVEEAQSFQoRVFJJQUxfU1RBVEVfRVJST1IQBSrgAQoNVHJpYWxSdW5TdGF0ZRIfChtUUklBTF9SVU5fU1RBVEVfVU5TUEVDSUZJRUQQABIbChdUUklBTF9SVU5fU1RBVEVfRk9STUlORxABEhsKF1RSSUFMX1JVTl9TVEFURV9SVU5OSU5HEAISHQoZVFJJQUxfUlVOX1NUQVRFX0NPTVBMRVRFRBADEh0KGVRSSUFMX1JVTl9TVEFURV9QUkVFTVBURUQQBBIaChZUUklBTF9SVU5fU1RBVEVfRkFJTEVEEAUSGgoWVFJJQUxfUlVOX1NUQVRFX0tJTExFRBAGKtMBChBUcmlhbFJ1bkRlY2lzaW9uEiIKHlRSSUFMX1JVTl9ERUNJU0lPTl9VTlNQRUNJRklFRBAAEh4KGlRSSUFMX1JVTl9ERUNJU0lPTl9SRVNUQVJUEAESGwoXVFJJQUxfUlVOX0RFQ0lTSU9OX0RPTkUQAhIdChlUUklBTF9SVU5fREVDSVNJT05fRkFJTEVEEAMSIAocVFJJQUxfUlVOX0RFQ0lTSU9OX1BSRUVNUFRFRBAEEh0KGVRSSUFMX1JVTl9ERUNJU0lPTl9LSUxMRUQQBSqLAQoTVHJpYWxTb3VyY2VJbmZvVHlwZRImCiJUUklBTF9TT1VSQ0VfSU5GT19UWVBFX1VOU1BFQ0lGSUVEEAASJAogVFJJQUxfU09VUkNFX0lORk9fVFlQRV9JTkZFUkVOQ0UQARImCiJUUklBTF9TT1VSQ0VfSU5GT19UWVBFX0ZJTkVfVFVOSU5HEAIq6wIKC1RyaWFsU29ydEJ5Eh0KGVRSSUFMX1NPUlRfQllfVU5TUEVDSUZJRUQQABIUChBUUklBTF9TT1JUX0JZX0lEEAESHAoYVFJJQUxfU09SVF9CWV9TVEFSVF9USU1FEAISGgoWVFJJQUxfU09SVF9CWV9FTkRfVElNRRADEhcKE1RSSUFMX1NPUlRfQllfU1RBVEUQBBIjCh9UUklBTF9TT1JUX0JZX0JBVENIRVNfUFJPQ0VTU0VEEAUSGgoWVFJJQUxfU09SVF9CWV9EVVJBVElPThAGEhoKFlRSSUFMX1NPUlRfQllfUkVTVEFSVFMQBxIhCh1UUklBTF9TT1JUX0JZX0NIRUNLUE9JTlRfU0laRRAIEigKJFRSSUFMX1NPUlRfQllfQkVTVF9WQUxJREFUSU9OX01FVFJJQxAJEioKJlRSSUFMX1NPUlRfQllfTEFURVNUX1ZBTElEQVRJT05fTUVUUklDEApiBnByb3RvMw", [file_google_protobuf_struct, file_google_protobuf_timestamp, file_millrace_v1_storage]);
 
 /**
  * One job: a processor over a data set, with hyperparameters.
@@ -133,6 +133,34 @@ export type Trial = Message<"millrace.v1.Trial"> & {
    * @generated from field: int64 records_failed = 16;
    */
   recordsFailed: bigint;
+
+  /**
+   * What the trial's own program said of itself by SetTrialMetadata.
+   *
+   * @generated from field: google.protobuf.Struct metadata = 17;
+   */
+  metadata?: JsonObject | undefined;
+
+  /**
+   * What the trial's own program said that it does, by SetTrialStatus; empty if nothing.
+   *
+   * @generated from field: string status = 18;
+   */
+  status: string;
+
+  /**
+   * How far it is, from 0 to 1: the part of its records that is done or has failed, or what its own program reported.
+   *
+   * @generated from field: double progress = 19;
+   */
+  progress: number;
+
+  /**
+   * True from a request to cancel until the trial is CANCELED.
+   *
+   * @generated from field: bool cancel_requested = 20;
+   */
+  cancelRequested: boolean;
 };
 
 /**
@@ -572,4 +600,94 @@ export enum TrialSourceInfoType {
  */
 export const TrialSourceInfoTypeSchema: GenEnum<TrialSourceInfoType> = /*@__PURE__*/
   enumDesc(file_millrace_v1_trial, 3);
+
+/**
+ * What trials are sorted by. Those that are equal in it are sorted by id, in the same direction.
+ *
+ * @generated from enum millrace.v1.TrialSortBy
+ */
+export enum TrialSortBy {
+  /**
+   * The id.
+   *
+   * @generated from enum value: TRIAL_SORT_BY_UNSPECIFIED = 0;
+   */
+  UNSPECIFIED = 0,
+
+  /**
+   * The id.
+   *
+   * @generated from enum value: TRIAL_SORT_BY_ID = 1;
+   */
+  ID = 1,
+
+  /**
+   * When it was created.
+   *
+   * @generated from enum value: TRIAL_SORT_BY_START_TIME = 2;
+   */
+  START_TIME = 2,
+
+  /**
+   * When it ended. Those that have not come last in ascending order.
+   *
+   * @generated from enum value: TRIAL_SORT_BY_END_TIME = 3;
+   */
+  END_TIME = 3,
+
+  /**
+   * The state, in the order of its numbers.
+   *
+   * @generated from enum value: TRIAL_SORT_BY_STATE = 4;
+   */
+  STATE = 4,
+
+  /**
+   * The most steps completed that it reported or committed.
+   *
+   * @generated from enum value: TRIAL_SORT_BY_BATCHES_PROCESSED = 5;
+   */
+  BATCHES_PROCESSED = 5,
+
+  /**
+   * How long it has taken from its creation to its end, or to now.
+   *
+   * @generated from enum value: TRIAL_SORT_BY_DURATION = 6;
+   */
+  DURATION = 6,
+
+  /**
+   * How many of its runs failed.
+   *
+   * @generated from enum value: TRIAL_SORT_BY_RESTARTS = 7;
+   */
+  RESTARTS = 7,
+
+  /**
+   * The bytes of its checkpoints that are not deleted.
+   *
+   * @generated from enum value: TRIAL_SORT_BY_CHECKPOINT_SIZE = 8;
+   */
+  CHECKPOINT_SIZE = 8,
+
+  /**
+   * The best value of the metric that the configuration's `searcher.metric` names. Those without one come last.
+   *
+   * @generated from enum value: TRIAL_SORT_BY_BEST_VALIDATION_METRIC = 9;
+   */
+  BEST_VALIDATION_METRIC = 9,
+
+  /**
+   * Its latest value. Those without one come last.
+   *
+   * @generated from enum value: TRIAL_SORT_BY_LATEST_VALIDATION_METRIC = 10;
+   */
+  LATEST_VALIDATION_METRIC = 10,
+}
+
+/**
+ * Describes the enum millrace.v1.TrialSortBy.
+ */
+export const TrialSortBySchema: GenEnum<TrialSortBy> = /*@__PURE__*/
+  enumDesc(file_millrace_v1_trial, 4);
 

@@ -5,7 +5,13 @@
 import type { GenFile, GenMessage, GenService } from "@bufbuild/protobuf/codegenv2";
 import { fileDesc, messageDesc, serviceDesc } from "@bufbuild/protobuf/codegenv2";
 import { file_google_protobuf_struct } from "@bufbuild/protobuf/wkt";
-import type { Trial, TrialError, TrialOutput, TrialRun, TrialRunDecision, TrialRunState, TrialSourceInfoType } from "./trial_pb.js";
+import type { MetadataChange } from "./change_pb.js";
+import { file_millrace_v1_change } from "./change_pb.js";
+import type { OrderBy } from "./list_pb.js";
+import { file_millrace_v1_list } from "./list_pb.js";
+import type { ModelVersionReference } from "./model_pb.js";
+import { file_millrace_v1_model } from "./model_pb.js";
+import type { Trial, TrialError, TrialOutput, TrialRun, TrialRunDecision, TrialRunState, TrialSortBy, TrialSourceInfoType, TrialState } from "./trial_pb.js";
 import { file_millrace_v1_trial } from "./trial_pb.js";
 import type { JsonObject, Message } from "@bufbuild/protobuf";
 
@@ -13,7 +19,7 @@ import type { JsonObject, Message } from "@bufbuild/protobuf";
  * Describes the file millrace/v1/trial_service.proto.
  */
 export const file_millrace_v1_trial_service: GenFile = /*@__PURE__*/
-  fileDesc("Ch9taWxscmFjZS92MS90cmlhbF9zZXJ2aWNlLnByb3RvEgttaWxscmFjZS52MSJ/ChJDcmVhdGVUcmlhbFJlcXVlc3QSEgoKcmVxdWVzdF9pZBgBIAEoCRIVCg1leHBlcmltZW50X2lkGAIgASgFEigKB2hwYXJhbXMYAyABKAsyFy5nb29nbGUucHJvdG9idWYuU3RydWN0EhQKDG1heF9yZXN0YXJ0cxgEIAEoBSI4ChNDcmVhdGVUcmlhbFJlc3BvbnNlEiEKBXRyaWFsGAEgASgLMhIubWlsbHJhY2UudjEuVHJpYWwiIwoPR2V0VHJpYWxSZXF1ZXN0EhAKCHRyaWFsX2lkGAEgASgFIjUKEEdldFRyaWFsUmVzcG9uc2USIQoFdHJpYWwYASABKAsyEi5taWxscmFjZS52MS5UcmlhbCJRChFMaXN0VHJpYWxzUmVxdWVzdBIRCglwYWdlX3NpemUYASABKAUSEgoKcGFnZV90b2tlbhgCIAEoCRIVCg1leHBlcmltZW50X2lkGAMgASgFIlEKEkxpc3RUcmlhbHNSZXNwb25zZRIiCgZ0cmlhbHMYASADKAsyEi5taWxscmFjZS52MS5UcmlhbBIXCg9uZXh0X3BhZ2VfdG9rZW4YAiABKAkiiwEKFFN0YXJ0VHJpYWxSdW5SZXF1ZXN0EhIKCnJlcXVlc3RfaWQYASABKAkSEAoIdHJpYWxfaWQYAiABKAUSEgoKd29ybGRfc2l6ZRgDIAEoBRISCgpvd25lcl9ob3N0GAQgASgJEhIKCm93bmVyX3V1aWQYBSABKAkSEQoJb3duZXJfcGlkGAYgASgFIkEKFVN0YXJ0VHJpYWxSdW5SZXNwb25zZRIoCgl0cmlhbF9ydW4YASABKAsyFS5taWxscmFjZS52MS5UcmlhbFJ1biI8ChJHZXRUcmlhbFJ1blJlcXVlc3QSEAoIdHJpYWxfaWQYASABKAUSFAoMdHJpYWxfcnVuX2lkGAIgASgFIj8KE0dldFRyaWFsUnVuUmVzcG9uc2USKAoJdHJpYWxfcnVuGAEgASgLMhUubWlsbHJhY2UudjEuVHJpYWxSdW4idwoSRW5kVHJpYWxSdW5SZXF1ZXN0EhAKCHRyaWFsX2lkGAEgASgFEhQKDHRyaWFsX3J1bl9pZBgCIAEoBRIpCgVzdGF0ZRgDIAEoDjIaLm1pbGxyYWNlLnYxLlRyaWFsUnVuU3RhdGUSDgoGcmVhc29uGAQgASgJIpMBChNFbmRUcmlhbFJ1blJlc3BvbnNlEi8KCGRlY2lzaW9uGAEgASgOMh0ubWlsbHJhY2UudjEuVHJpYWxSdW5EZWNpc2lvbhIoCgl0cmlhbF9ydW4YAiABKAsyFS5taWxscmFjZS52MS5UcmlhbFJ1bhIhCgV0cmlhbBgDIAEoCzISLm1pbGxyYWNlLnYxLlRyaWFsIiUKEVBhdXNlVHJpYWxSZXF1ZXN0EhAKCHRyaWFsX2lkGAEgASgFIjcKElBhdXNlVHJpYWxSZXNwb25zZRIhCgV0cmlhbBgBIAEoCzISLm1pbGxyYWNlLnYxLlRyaWFsIigKFEFjdGl2YXRlVHJpYWxSZXF1ZXN0EhAKCHRyaWFsX2lkGAEgASgFIjoKFUFjdGl2YXRlVHJpYWxSZXNwb25zZRIhCgV0cmlhbBgBIAEoCzISLm1pbGxyYWNlLnYxLlRyaWFsIiQKEEtpbGxUcmlhbFJlcXVlc3QSEAoIdHJpYWxfaWQYASABKAUiNgoRS2lsbFRyaWFsUmVzcG9uc2USIQoFdHJpYWwYASABKAsyEi5taWxscmFjZS52MS5UcmlhbCLCAQocUmVwb3J0VHJpYWxTb3VyY2VJbmZvUmVxdWVzdBIQCgh0cmlhbF9pZBgBIAEoBRIuCgR0eXBlGAIgASgOMiAubWlsbHJhY2UudjEuVHJpYWxTb3VyY2VJbmZvVHlwZRIZCg9jaGVja3BvaW50X3V1aWQYAyABKAlIABI7Cg1tb2RlbF92ZXJzaW9uGAQgASgLMiIubWlsbHJhY2UudjEuTW9kZWxWZXJzaW9uUmVmZXJlbmNlSABCCAoGc291cmNlIjcKFU1vZGVsVmVyc2lvblJlZmVyZW5jZRINCgVtb2RlbBgBIAEoCRIPCgd2ZXJzaW9uGAIgASgFIjgKHVJlcG9ydFRyaWFsU291cmNlSW5mb1Jlc3BvbnNlEhcKD2NoZWNrcG9pbnRfdXVpZBgBIAEoCSJSChdMaXN0VHJpYWxPdXRwdXRzUmVxdWVzdBIRCglwYWdlX3NpemUYASABKAUSEgoKcGFnZV90b2tlbhgCIAEoCRIQCgh0cmlhbF9pZBgDIAEoBSJeChhMaXN0VHJpYWxPdXRwdXRzUmVzcG9uc2USKQoHb3V0cHV0cxgBIAMoCzIYLm1pbGxyYWNlLnYxLlRyaWFsT3V0cHV0EhcKD25leHRfcGFnZV90b2tlbhgCIAEoCSJRChNLZWVwVHJpYWxSdW5SZXF1ZXN0EhAKCHRyaWFsX2lkGAEgASgFEhQKDHRyaWFsX3J1bl9pZBgCIAEoBRISCgpvd25lcl91dWlkGAMgASgJIlIKFEtlZXBUcmlhbFJ1blJlc3BvbnNlEhAKCGxlYXNlX21zGAEgASgFEigKCXRyaWFsX3J1bhgCIAEoCzIVLm1pbGxyYWNlLnYxLlRyaWFsUnVuIlAKFlByZWVtcHRUcmlhbFJ1blJlcXVlc3QSEAoIdHJpYWxfaWQYASABKAUSFAoMdHJpYWxfcnVuX2lkGAIgASgFEg4KBnJlYXNvbhgDIAEoCSJDChdQcmVlbXB0VHJpYWxSdW5SZXNwb25zZRIoCgl0cmlhbF9ydW4YASABKAsyFS5taWxscmFjZS52MS5UcmlhbFJ1biJRChZMaXN0VHJpYWxFcnJvcnNSZXF1ZXN0EhEKCXBhZ2Vfc2l6ZRgBIAEoBRISCgpwYWdlX3Rva2VuGAIgASgJEhAKCHRyaWFsX2lkGAMgASgFIlsKF0xpc3RUcmlhbEVycm9yc1Jlc3BvbnNlEicKBmVycm9ycxgBIAMoCzIXLm1pbGxyYWNlLnYxLlRyaWFsRXJyb3ISFwoPbmV4dF9wYWdlX3Rva2VuGAIgASgJIj8KF1JldHJ5VHJpYWxFcnJvcnNSZXF1ZXN0EhIKCnJlcXVlc3RfaWQYASABKAkSEAoIdHJpYWxfaWQYAiABKAUiVAoYUmV0cnlUcmlhbEVycm9yc1Jlc3BvbnNlEiEKBXRyaWFsGAEgASgLMhIubWlsbHJhY2UudjEuVHJpYWwSFQoNcmVtb3ZlZF9jb3VudBgCIAEoAzL1CgoMVHJpYWxTZXJ2aWNlElUKC0NyZWF0ZVRyaWFsEh8ubWlsbHJhY2UudjEuQ3JlYXRlVHJpYWxSZXF1ZXN0GiAubWlsbHJhY2UudjEuQ3JlYXRlVHJpYWxSZXNwb25zZSIDkAICEkwKCEdldFRyaWFsEhwubWlsbHJhY2UudjEuR2V0VHJpYWxSZXF1ZXN0Gh0ubWlsbHJhY2UudjEuR2V0VHJpYWxSZXNwb25zZSIDkAIBElIKCkxpc3RUcmlhbHMSHi5taWxscmFjZS52MS5MaXN0VHJpYWxzUmVxdWVzdBofLm1pbGxyYWNlLnYxLkxpc3RUcmlhbHNSZXNwb25zZSIDkAIBElsKDVN0YXJ0VHJpYWxSdW4SIS5taWxscmFjZS52MS5TdGFydFRyaWFsUnVuUmVxdWVzdBoiLm1pbGxyYWNlLnYxLlN0YXJ0VHJpYWxSdW5SZXNwb25zZSIDkAICElgKDEtlZXBUcmlhbFJ1bhIgLm1pbGxyYWNlLnYxLktlZXBUcmlhbFJ1blJlcXVlc3QaIS5taWxscmFjZS52MS5LZWVwVHJpYWxSdW5SZXNwb25zZSIDkAICEmEKD1ByZWVtcHRUcmlhbFJ1bhIjLm1pbGxyYWNlLnYxLlByZWVtcHRUcmlhbFJ1blJlcXVlc3QaJC5taWxscmFjZS52MS5QcmVlbXB0VHJpYWxSdW5SZXNwb25zZSIDkAICElUKC0dldFRyaWFsUnVuEh8ubWlsbHJhY2UudjEuR2V0VHJpYWxSdW5SZXF1ZXN0GiAubWlsbHJhY2UudjEuR2V0VHJpYWxSdW5SZXNwb25zZSIDkAIBElUKC0VuZFRyaWFsUnVuEh8ubWlsbHJhY2UudjEuRW5kVHJpYWxSdW5SZXF1ZXN0GiAubWlsbHJhY2UudjEuRW5kVHJpYWxSdW5SZXNwb25zZSIDkAICElIKClBhdXNlVHJpYWwSHi5taWxscmFjZS52MS5QYXVzZVRyaWFsUmVxdWVzdBofLm1pbGxyYWNlLnYxLlBhdXNlVHJpYWxSZXNwb25zZSIDkAICElsKDUFjdGl2YXRlVHJpYWwSIS5taWxscmFjZS52MS5BY3RpdmF0ZVRyaWFsUmVxdWVzdBoiLm1pbGxyYWNlLnYxLkFjdGl2YXRlVHJpYWxSZXNwb25zZSIDkAICEk8KCUtpbGxUcmlhbBIdLm1pbGxyYWNlLnYxLktpbGxUcmlhbFJlcXVlc3QaHi5taWxscmFjZS52MS5LaWxsVHJpYWxSZXNwb25zZSIDkAICEmEKD0xpc3RUcmlhbEVycm9ycxIjLm1pbGxyYWNlLnYxLkxpc3RUcmlhbEVycm9yc1JlcXVlc3QaJC5taWxscmFjZS52MS5MaXN0VHJpYWxFcnJvcnNSZXNwb25zZSIDkAIBEmQKEFJldHJ5VHJpYWxFcnJvcnMSJC5taWxscmFjZS52MS5SZXRyeVRyaWFsRXJyb3JzUmVxdWVzdBolLm1pbGxyYWNlLnYxLlJldHJ5VHJpYWxFcnJvcnNSZXNwb25zZSIDkAICEnMKFVJlcG9ydFRyaWFsU291cmNlSW5mbxIpLm1pbGxyYWNlLnYxLlJlcG9ydFRyaWFsU291cmNlSW5mb1JlcXVlc3QaKi5taWxscmFjZS52MS5SZXBvcnRUcmlhbFNvdXJjZUluZm9SZXNwb25zZSIDkAICEmQKEExpc3RUcmlhbE91dHB1dHMSJC5taWxscmFjZS52MS5MaXN0VHJpYWxPdXRwdXRzUmVxdWVzdBolLm1pbGxyYWNlLnYxLkxpc3RUcmlhbE91dHB1dHNSZXNwb25zZSIDkAIBYgZwcm90bzM", [file_google_protobuf_struct, file_millrace_v1_trial]);
+  fileDesc("Ch9taWxscmFjZS92MS90cmlhbF9zZXJ2aWNlLnByb3RvEgttaWxscmFjZS52MSJ/ChJDcmVhdGVUcmlhbFJlcXVlc3QSEgoKcmVxdWVzdF9pZBgBIAEoCRIVCg1leHBlcmltZW50X2lkGAIgASgFEigKB2hwYXJhbXMYAyABKAsyFy5nb29nbGUucHJvdG9idWYuU3RydWN0EhQKDG1heF9yZXN0YXJ0cxgEIAEoBSI4ChNDcmVhdGVUcmlhbFJlc3BvbnNlEiEKBXRyaWFsGAEgASgLMhIubWlsbHJhY2UudjEuVHJpYWwiIwoPR2V0VHJpYWxSZXF1ZXN0EhAKCHRyaWFsX2lkGAEgASgFIjUKEEdldFRyaWFsUmVzcG9uc2USIQoFdHJpYWwYASABKAsyEi5taWxscmFjZS52MS5UcmlhbCLNAQoRTGlzdFRyaWFsc1JlcXVlc3QSEQoJcGFnZV9zaXplGAEgASgFEhIKCnBhZ2VfdG9rZW4YAiABKAkSFQoNZXhwZXJpbWVudF9pZBgDIAEoBRInCgZzdGF0ZXMYBCADKA4yFy5taWxscmFjZS52MS5UcmlhbFN0YXRlEikKB3NvcnRfYnkYBSABKA4yGC5taWxscmFjZS52MS5UcmlhbFNvcnRCeRImCghvcmRlcl9ieRgGIAEoDjIULm1pbGxyYWNlLnYxLk9yZGVyQnkiUQoSTGlzdFRyaWFsc1Jlc3BvbnNlEiIKBnRyaWFscxgBIAMoCzISLm1pbGxyYWNlLnYxLlRyaWFsEhcKD25leHRfcGFnZV90b2tlbhgCIAEoCSKLAQoUU3RhcnRUcmlhbFJ1blJlcXVlc3QSEgoKcmVxdWVzdF9pZBgBIAEoCRIQCgh0cmlhbF9pZBgCIAEoBRISCgp3b3JsZF9zaXplGAMgASgFEhIKCm93bmVyX2hvc3QYBCABKAkSEgoKb3duZXJfdXVpZBgFIAEoCRIRCglvd25lcl9waWQYBiABKAUiQQoVU3RhcnRUcmlhbFJ1blJlc3BvbnNlEigKCXRyaWFsX3J1bhgBIAEoCzIVLm1pbGxyYWNlLnYxLlRyaWFsUnVuIjwKEkdldFRyaWFsUnVuUmVxdWVzdBIQCgh0cmlhbF9pZBgBIAEoBRIUCgx0cmlhbF9ydW5faWQYAiABKAUiPwoTR2V0VHJpYWxSdW5SZXNwb25zZRIoCgl0cmlhbF9ydW4YASABKAsyFS5taWxscmFjZS52MS5UcmlhbFJ1biJ3ChJFbmRUcmlhbFJ1blJlcXVlc3QSEAoIdHJpYWxfaWQYASABKAUSFAoMdHJpYWxfcnVuX2lkGAIgASgFEikKBXN0YXRlGAMgASgOMhoubWlsbHJhY2UudjEuVHJpYWxSdW5TdGF0ZRIOCgZyZWFzb24YBCABKAkikwEKE0VuZFRyaWFsUnVuUmVzcG9uc2USLwoIZGVjaXNpb24YASABKA4yHS5taWxscmFjZS52MS5UcmlhbFJ1bkRlY2lzaW9uEigKCXRyaWFsX3J1bhgCIAEoCzIVLm1pbGxyYWNlLnYxLlRyaWFsUnVuEiEKBXRyaWFsGAMgASgLMhIubWlsbHJhY2UudjEuVHJpYWwiJQoRUGF1c2VUcmlhbFJlcXVlc3QSEAoIdHJpYWxfaWQYASABKAUiNwoSUGF1c2VUcmlhbFJlc3BvbnNlEiEKBXRyaWFsGAEgASgLMhIubWlsbHJhY2UudjEuVHJpYWwiKAoUQWN0aXZhdGVUcmlhbFJlcXVlc3QSEAoIdHJpYWxfaWQYASABKAUiOgoVQWN0aXZhdGVUcmlhbFJlc3BvbnNlEiEKBXRyaWFsGAEgASgLMhIubWlsbHJhY2UudjEuVHJpYWwiJAoQS2lsbFRyaWFsUmVxdWVzdBIQCgh0cmlhbF9pZBgBIAEoBSI2ChFLaWxsVHJpYWxSZXNwb25zZRIhCgV0cmlhbBgBIAEoCzISLm1pbGxyYWNlLnYxLlRyaWFsIsIBChxSZXBvcnRUcmlhbFNvdXJjZUluZm9SZXF1ZXN0EhAKCHRyaWFsX2lkGAEgASgFEi4KBHR5cGUYAiABKA4yIC5taWxscmFjZS52MS5UcmlhbFNvdXJjZUluZm9UeXBlEhkKD2NoZWNrcG9pbnRfdXVpZBgDIAEoCUgAEjsKDW1vZGVsX3ZlcnNpb24YBCABKAsyIi5taWxscmFjZS52MS5Nb2RlbFZlcnNpb25SZWZlcmVuY2VIAEIICgZzb3VyY2UiOAodUmVwb3J0VHJpYWxTb3VyY2VJbmZvUmVzcG9uc2USFwoPY2hlY2twb2ludF91dWlkGAEgASgJIlIKF0xpc3RUcmlhbE91dHB1dHNSZXF1ZXN0EhEKCXBhZ2Vfc2l6ZRgBIAEoBRISCgpwYWdlX3Rva2VuGAIgASgJEhAKCHRyaWFsX2lkGAMgASgFIl4KGExpc3RUcmlhbE91dHB1dHNSZXNwb25zZRIpCgdvdXRwdXRzGAEgAygLMhgubWlsbHJhY2UudjEuVHJpYWxPdXRwdXQSFwoPbmV4dF9wYWdlX3Rva2VuGAIgASgJIlEKE0tlZXBUcmlhbFJ1blJlcXVlc3QSEAoIdHJpYWxfaWQYASABKAUSFAoMdHJpYWxfcnVuX2lkGAIgASgFEhIKCm93bmVyX3V1aWQYAyABKAkiUgoUS2VlcFRyaWFsUnVuUmVzcG9uc2USEAoIbGVhc2VfbXMYASABKAUSKAoJdHJpYWxfcnVuGAIgASgLMhUubWlsbHJhY2UudjEuVHJpYWxSdW4iUAoWUHJlZW1wdFRyaWFsUnVuUmVxdWVzdBIQCgh0cmlhbF9pZBgBIAEoBRIUCgx0cmlhbF9ydW5faWQYAiABKAUSDgoGcmVhc29uGAMgASgJIkMKF1ByZWVtcHRUcmlhbFJ1blJlc3BvbnNlEigKCXRyaWFsX3J1bhgBIAEoCzIVLm1pbGxyYWNlLnYxLlRyaWFsUnVuIlEKFkxpc3RUcmlhbEVycm9yc1JlcXVlc3QSEQoJcGFnZV9zaXplGAEgASgFEhIKCnBhZ2VfdG9rZW4YAiABKAkSEAoIdHJpYWxfaWQYAyABKAUiWwoXTGlzdFRyaWFsRXJyb3JzUmVzcG9uc2USJwoGZXJyb3JzGAEgAygLMhcubWlsbHJhY2UudjEuVHJpYWxFcnJvchIXCg9uZXh0X3BhZ2VfdG9rZW4YAiABKAkiPwoXUmV0cnlUcmlhbEVycm9yc1JlcXVlc3QSEgoKcmVxdWVzdF9pZBgBIAEoCRIQCgh0cmlhbF9pZBgCIAEoBSJUChhSZXRyeVRyaWFsRXJyb3JzUmVzcG9uc2USIQoFdHJpYWwYASABKAsyEi5taWxscmFjZS52MS5UcmlhbBIVCg1yZW1vdmVkX2NvdW50GAIgASgDIlYKGlJlcG9ydFRyaWFsUHJvZ3Jlc3NSZXF1ZXN0EhAKCHRyaWFsX2lkGAEgASgFEhQKDHRyaWFsX3J1bl9pZBgCIAEoBRIQCghwcm9ncmVzcxgDIAEoASIdChtSZXBvcnRUcmlhbFByb2dyZXNzUmVzcG9uc2UiTwoVU2V0VHJpYWxTdGF0dXNSZXF1ZXN0EhAKCHRyaWFsX2lkGAEgASgFEhQKDHRyaWFsX3J1bl9pZBgCIAEoBRIOCgZzdGF0dXMYAyABKAkiGAoWU2V0VHJpYWxTdGF0dXNSZXNwb25zZSJxChpVcGRhdGVUcmlhbE1ldGFkYXRhUmVxdWVzdBISCgpyZXF1ZXN0X2lkGAEgASgJEhAKCHRyaWFsX2lkGAIgASgFEi0KCG1ldGFkYXRhGAMgASgLMhsubWlsbHJhY2UudjEuTWV0YWRhdGFDaGFuZ2UiSAobVXBkYXRlVHJpYWxNZXRhZGF0YVJlc3BvbnNlEikKCG1ldGFkYXRhGAEgASgLMhcuZ29vZ2xlLnByb3RvYnVmLlN0cnVjdDKzDQoMVHJpYWxTZXJ2aWNlElUKC0NyZWF0ZVRyaWFsEh8ubWlsbHJhY2UudjEuQ3JlYXRlVHJpYWxSZXF1ZXN0GiAubWlsbHJhY2UudjEuQ3JlYXRlVHJpYWxSZXNwb25zZSIDkAICEkwKCEdldFRyaWFsEhwubWlsbHJhY2UudjEuR2V0VHJpYWxSZXF1ZXN0Gh0ubWlsbHJhY2UudjEuR2V0VHJpYWxSZXNwb25zZSIDkAIBElIKCkxpc3RUcmlhbHMSHi5taWxscmFjZS52MS5MaXN0VHJpYWxzUmVxdWVzdBofLm1pbGxyYWNlLnYxLkxpc3RUcmlhbHNSZXNwb25zZSIDkAIBElsKDVN0YXJ0VHJpYWxSdW4SIS5taWxscmFjZS52MS5TdGFydFRyaWFsUnVuUmVxdWVzdBoiLm1pbGxyYWNlLnYxLlN0YXJ0VHJpYWxSdW5SZXNwb25zZSIDkAICElgKDEtlZXBUcmlhbFJ1bhIgLm1pbGxyYWNlLnYxLktlZXBUcmlhbFJ1blJlcXVlc3QaIS5taWxscmFjZS52MS5LZWVwVHJpYWxSdW5SZXNwb25zZSIDkAICEmEKD1ByZWVtcHRUcmlhbFJ1bhIjLm1pbGxyYWNlLnYxLlByZWVtcHRUcmlhbFJ1blJlcXVlc3QaJC5taWxscmFjZS52MS5QcmVlbXB0VHJpYWxSdW5SZXNwb25zZSIDkAICElUKC0dldFRyaWFsUnVuEh8ubWlsbHJhY2UudjEuR2V0VHJpYWxSdW5SZXF1ZXN0GiAubWlsbHJhY2UudjEuR2V0VHJpYWxSdW5SZXNwb25zZSIDkAIBElUKC0VuZFRyaWFsUnVuEh8ubWlsbHJhY2UudjEuRW5kVHJpYWxSdW5SZXF1ZXN0GiAubWlsbHJhY2UudjEuRW5kVHJpYWxSdW5SZXNwb25zZSIDkAICElIKClBhdXNlVHJpYWwSHi5taWxscmFjZS52MS5QYXVzZVRyaWFsUmVxdWVzdBofLm1pbGxyYWNlLnYxLlBhdXNlVHJpYWxSZXNwb25zZSIDkAICElsKDUFjdGl2YXRlVHJpYWwSIS5taWxscmFjZS52MS5BY3RpdmF0ZVRyaWFsUmVxdWVzdBoiLm1pbGxyYWNlLnYxLkFjdGl2YXRlVHJpYWxSZXNwb25zZSIDkAICEk8KCUtpbGxUcmlhbBIdLm1pbGxyYWNlLnYxLktpbGxUcmlhbFJlcXVlc3QaHi5taWxscmFjZS52MS5LaWxsVHJpYWxSZXNwb25zZSIDkAICEmEKD0xpc3RUcmlhbEVycm9ycxIjLm1pbGxyYWNlLnYxLkxpc3RUcmlhbEVycm9yc1JlcXVlc3QaJC5taWxscmFjZS52MS5MaXN0VHJpYWxFcnJvcnNSZXNwb25zZSIDkAIBEmQKEFJldHJ5VHJpYWxFcnJvcnMSJC5taWxscmFjZS52MS5SZXRyeVRyaWFsRXJyb3JzUmVxdWVzdBolLm1pbGxyYWNlLnYxLlJldHJ5VHJpYWxFcnJvcnNSZXNwb25zZSIDkAICEnMKFVJlcG9ydFRyaWFsU291cmNlSW5mbxIpLm1pbGxyYWNlLnYxLlJlcG9ydFRyaWFsU291cmNlSW5mb1JlcXVlc3QaKi5taWxscmFjZS52MS5SZXBvcnRUcmlhbFNvdXJjZUluZm9SZXNwb25zZSIDkAICEmQKEExpc3RUcmlhbE91dHB1dHMSJC5taWxscmFjZS52MS5MaXN0VHJpYWxPdXRwdXRzUmVxdWVzdBolLm1pbGxyYWNlLnYxLkxpc3RUcmlhbE91dHB1dHNSZXNwb25zZSIDkAIBEm0KE1JlcG9ydFRyaWFsUHJvZ3Jlc3MSJy5taWxscmFjZS52MS5SZXBvcnRUcmlhbFByb2dyZXNzUmVxdWVzdBooLm1pbGxyYWNlLnYxLlJlcG9ydFRyaWFsUHJvZ3Jlc3NSZXNwb25zZSIDkAICEl4KDlNldFRyaWFsU3RhdHVzEiIubWlsbHJhY2UudjEuU2V0VHJpYWxTdGF0dXNSZXF1ZXN0GiMubWlsbHJhY2UudjEuU2V0VHJpYWxTdGF0dXNSZXNwb25zZSIDkAICEm0KE1VwZGF0ZVRyaWFsTWV0YWRhdGESJy5taWxscmFjZS52MS5VcGRhdGVUcmlhbE1ldGFkYXRhUmVxdWVzdBooLm1pbGxyYWNlLnYxLlVwZGF0ZVRyaWFsTWV0YWRhdGFSZXNwb25zZSIDkAICYgZwcm90bzM", [file_google_protobuf_struct, file_millrace_v1_change, file_millrace_v1_list, file_millrace_v1_model, file_millrace_v1_trial]);
 
 /**
  * Asks for a new trial.
@@ -146,6 +152,27 @@ export type ListTrialsRequest = Message<"millrace.v1.ListTrialsRequest"> & {
    * @generated from field: int32 experiment_id = 3;
    */
   experimentId: number;
+
+  /**
+   * Only trials in one of these states; none for any.
+   *
+   * @generated from field: repeated millrace.v1.TrialState states = 4;
+   */
+  states: TrialState[];
+
+  /**
+   * What to sort by. Anything but the id needs an experiment.
+   *
+   * @generated from field: millrace.v1.TrialSortBy sort_by = 5;
+   */
+  sortBy: TrialSortBy;
+
+  /**
+   * In which direction; unspecified is ascending, but descending where sort_by is unspecified: the newest first.
+   *
+   * @generated from field: millrace.v1.OrderBy order_by = 6;
+   */
+  orderBy: OrderBy;
 };
 
 /**
@@ -566,34 +593,6 @@ export const ReportTrialSourceInfoRequestSchema: GenMessage<ReportTrialSourceInf
   messageDesc(file_millrace_v1_trial_service, 18);
 
 /**
- * Names a model version.
- *
- * @generated from message millrace.v1.ModelVersionReference
- */
-export type ModelVersionReference = Message<"millrace.v1.ModelVersionReference"> & {
-  /**
-   * The name of the model, or its id in decimal digits. Required.
-   *
-   * @generated from field: string model = 1;
-   */
-  model: string;
-
-  /**
-   * The number of the version, from 1. Required.
-   *
-   * @generated from field: int32 version = 2;
-   */
-  version: number;
-};
-
-/**
- * Describes the message millrace.v1.ModelVersionReference.
- * Use `create(ModelVersionReferenceSchema)` to create a new message.
- */
-export const ModelVersionReferenceSchema: GenMessage<ModelVersionReference> = /*@__PURE__*/
-  messageDesc(file_millrace_v1_trial_service, 19);
-
-/**
  * Answers ReportTrialSourceInfo.
  *
  * @generated from message millrace.v1.ReportTrialSourceInfoResponse
@@ -612,7 +611,7 @@ export type ReportTrialSourceInfoResponse = Message<"millrace.v1.ReportTrialSour
  * Use `create(ReportTrialSourceInfoResponseSchema)` to create a new message.
  */
 export const ReportTrialSourceInfoResponseSchema: GenMessage<ReportTrialSourceInfoResponse> = /*@__PURE__*/
-  messageDesc(file_millrace_v1_trial_service, 20);
+  messageDesc(file_millrace_v1_trial_service, 19);
 
 /**
  * Asks for a page of a trial's output files.
@@ -647,7 +646,7 @@ export type ListTrialOutputsRequest = Message<"millrace.v1.ListTrialOutputsReque
  * Use `create(ListTrialOutputsRequestSchema)` to create a new message.
  */
 export const ListTrialOutputsRequestSchema: GenMessage<ListTrialOutputsRequest> = /*@__PURE__*/
-  messageDesc(file_millrace_v1_trial_service, 21);
+  messageDesc(file_millrace_v1_trial_service, 20);
 
 /**
  * Answers ListTrialOutputs.
@@ -675,7 +674,7 @@ export type ListTrialOutputsResponse = Message<"millrace.v1.ListTrialOutputsResp
  * Use `create(ListTrialOutputsResponseSchema)` to create a new message.
  */
 export const ListTrialOutputsResponseSchema: GenMessage<ListTrialOutputsResponse> = /*@__PURE__*/
-  messageDesc(file_millrace_v1_trial_service, 22);
+  messageDesc(file_millrace_v1_trial_service, 21);
 
 /**
  * Tells that the owner of a run is alive.
@@ -710,7 +709,7 @@ export type KeepTrialRunRequest = Message<"millrace.v1.KeepTrialRunRequest"> & {
  * Use `create(KeepTrialRunRequestSchema)` to create a new message.
  */
 export const KeepTrialRunRequestSchema: GenMessage<KeepTrialRunRequest> = /*@__PURE__*/
-  messageDesc(file_millrace_v1_trial_service, 23);
+  messageDesc(file_millrace_v1_trial_service, 22);
 
 /**
  * Answers KeepTrialRun.
@@ -738,7 +737,7 @@ export type KeepTrialRunResponse = Message<"millrace.v1.KeepTrialRunResponse"> &
  * Use `create(KeepTrialRunResponseSchema)` to create a new message.
  */
 export const KeepTrialRunResponseSchema: GenMessage<KeepTrialRunResponse> = /*@__PURE__*/
-  messageDesc(file_millrace_v1_trial_service, 24);
+  messageDesc(file_millrace_v1_trial_service, 23);
 
 /**
  * Asks the workers of a run to stop.
@@ -773,7 +772,7 @@ export type PreemptTrialRunRequest = Message<"millrace.v1.PreemptTrialRunRequest
  * Use `create(PreemptTrialRunRequestSchema)` to create a new message.
  */
 export const PreemptTrialRunRequestSchema: GenMessage<PreemptTrialRunRequest> = /*@__PURE__*/
-  messageDesc(file_millrace_v1_trial_service, 25);
+  messageDesc(file_millrace_v1_trial_service, 24);
 
 /**
  * Answers PreemptTrialRun.
@@ -794,7 +793,7 @@ export type PreemptTrialRunResponse = Message<"millrace.v1.PreemptTrialRunRespon
  * Use `create(PreemptTrialRunResponseSchema)` to create a new message.
  */
 export const PreemptTrialRunResponseSchema: GenMessage<PreemptTrialRunResponse> = /*@__PURE__*/
-  messageDesc(file_millrace_v1_trial_service, 26);
+  messageDesc(file_millrace_v1_trial_service, 25);
 
 /**
  * Asks for a page of a trial's dead letters.
@@ -829,7 +828,7 @@ export type ListTrialErrorsRequest = Message<"millrace.v1.ListTrialErrorsRequest
  * Use `create(ListTrialErrorsRequestSchema)` to create a new message.
  */
 export const ListTrialErrorsRequestSchema: GenMessage<ListTrialErrorsRequest> = /*@__PURE__*/
-  messageDesc(file_millrace_v1_trial_service, 27);
+  messageDesc(file_millrace_v1_trial_service, 26);
 
 /**
  * Answers ListTrialErrors.
@@ -857,7 +856,7 @@ export type ListTrialErrorsResponse = Message<"millrace.v1.ListTrialErrorsRespon
  * Use `create(ListTrialErrorsResponseSchema)` to create a new message.
  */
 export const ListTrialErrorsResponseSchema: GenMessage<ListTrialErrorsResponse> = /*@__PURE__*/
-  messageDesc(file_millrace_v1_trial_service, 28);
+  messageDesc(file_millrace_v1_trial_service, 27);
 
 /**
  * Asks for dead letters to be processed again.
@@ -885,7 +884,7 @@ export type RetryTrialErrorsRequest = Message<"millrace.v1.RetryTrialErrorsReque
  * Use `create(RetryTrialErrorsRequestSchema)` to create a new message.
  */
 export const RetryTrialErrorsRequestSchema: GenMessage<RetryTrialErrorsRequest> = /*@__PURE__*/
-  messageDesc(file_millrace_v1_trial_service, 29);
+  messageDesc(file_millrace_v1_trial_service, 28);
 
 /**
  * Answers RetryTrialErrors.
@@ -913,7 +912,163 @@ export type RetryTrialErrorsResponse = Message<"millrace.v1.RetryTrialErrorsResp
  * Use `create(RetryTrialErrorsResponseSchema)` to create a new message.
  */
 export const RetryTrialErrorsResponseSchema: GenMessage<RetryTrialErrorsResponse> = /*@__PURE__*/
+  messageDesc(file_millrace_v1_trial_service, 29);
+
+/**
+ * Reports a trial's progress.
+ *
+ * @generated from message millrace.v1.ReportTrialProgressRequest
+ */
+export type ReportTrialProgressRequest = Message<"millrace.v1.ReportTrialProgressRequest"> & {
+  /**
+   * The trial. Required.
+   *
+   * @generated from field: int32 trial_id = 1;
+   */
+  trialId: number;
+
+  /**
+   * The trial run, which must be open. Required.
+   *
+   * @generated from field: int32 trial_run_id = 2;
+   */
+  trialRunId: number;
+
+  /**
+   * How far the trial is, from 0 to 1.
+   *
+   * @generated from field: double progress = 3;
+   */
+  progress: number;
+};
+
+/**
+ * Describes the message millrace.v1.ReportTrialProgressRequest.
+ * Use `create(ReportTrialProgressRequestSchema)` to create a new message.
+ */
+export const ReportTrialProgressRequestSchema: GenMessage<ReportTrialProgressRequest> = /*@__PURE__*/
   messageDesc(file_millrace_v1_trial_service, 30);
+
+/**
+ * Answers ReportTrialProgress.
+ *
+ * @generated from message millrace.v1.ReportTrialProgressResponse
+ */
+export type ReportTrialProgressResponse = Message<"millrace.v1.ReportTrialProgressResponse"> & {
+};
+
+/**
+ * Describes the message millrace.v1.ReportTrialProgressResponse.
+ * Use `create(ReportTrialProgressResponseSchema)` to create a new message.
+ */
+export const ReportTrialProgressResponseSchema: GenMessage<ReportTrialProgressResponse> = /*@__PURE__*/
+  messageDesc(file_millrace_v1_trial_service, 31);
+
+/**
+ * Tells what a trial's program does.
+ *
+ * @generated from message millrace.v1.SetTrialStatusRequest
+ */
+export type SetTrialStatusRequest = Message<"millrace.v1.SetTrialStatusRequest"> & {
+  /**
+   * The trial. Required.
+   *
+   * @generated from field: int32 trial_id = 1;
+   */
+  trialId: number;
+
+  /**
+   * The trial run, which must be open. Required.
+   *
+   * @generated from field: int32 trial_run_id = 2;
+   */
+  trialRunId: number;
+
+  /**
+   * What it does, in a few words, at most 200 characters.
+   *
+   * @generated from field: string status = 3;
+   */
+  status: string;
+};
+
+/**
+ * Describes the message millrace.v1.SetTrialStatusRequest.
+ * Use `create(SetTrialStatusRequestSchema)` to create a new message.
+ */
+export const SetTrialStatusRequestSchema: GenMessage<SetTrialStatusRequest> = /*@__PURE__*/
+  messageDesc(file_millrace_v1_trial_service, 32);
+
+/**
+ * Answers SetTrialStatus.
+ *
+ * @generated from message millrace.v1.SetTrialStatusResponse
+ */
+export type SetTrialStatusResponse = Message<"millrace.v1.SetTrialStatusResponse"> & {
+};
+
+/**
+ * Describes the message millrace.v1.SetTrialStatusResponse.
+ * Use `create(SetTrialStatusResponseSchema)` to create a new message.
+ */
+export const SetTrialStatusResponseSchema: GenMessage<SetTrialStatusResponse> = /*@__PURE__*/
+  messageDesc(file_millrace_v1_trial_service, 33);
+
+/**
+ * Asks to change a trial's metadata.
+ *
+ * @generated from message millrace.v1.UpdateTrialMetadataRequest
+ */
+export type UpdateTrialMetadataRequest = Message<"millrace.v1.UpdateTrialMetadataRequest"> & {
+  /**
+   * A unique string, at most 128 characters. A repeated request with it gets the first answer.
+   *
+   * @generated from field: string request_id = 1;
+   */
+  requestId: string;
+
+  /**
+   * The trial. Required.
+   *
+   * @generated from field: int32 trial_id = 2;
+   */
+  trialId: number;
+
+  /**
+   * The change. Required.
+   *
+   * @generated from field: millrace.v1.MetadataChange metadata = 3;
+   */
+  metadata?: MetadataChange | undefined;
+};
+
+/**
+ * Describes the message millrace.v1.UpdateTrialMetadataRequest.
+ * Use `create(UpdateTrialMetadataRequestSchema)` to create a new message.
+ */
+export const UpdateTrialMetadataRequestSchema: GenMessage<UpdateTrialMetadataRequest> = /*@__PURE__*/
+  messageDesc(file_millrace_v1_trial_service, 34);
+
+/**
+ * Answers UpdateTrialMetadata.
+ *
+ * @generated from message millrace.v1.UpdateTrialMetadataResponse
+ */
+export type UpdateTrialMetadataResponse = Message<"millrace.v1.UpdateTrialMetadataResponse"> & {
+  /**
+   * All the metadata.
+   *
+   * @generated from field: google.protobuf.Struct metadata = 1;
+   */
+  metadata?: JsonObject | undefined;
+};
+
+/**
+ * Describes the message millrace.v1.UpdateTrialMetadataResponse.
+ * Use `create(UpdateTrialMetadataResponseSchema)` to create a new message.
+ */
+export const UpdateTrialMetadataResponseSchema: GenMessage<UpdateTrialMetadataResponse> = /*@__PURE__*/
+  messageDesc(file_millrace_v1_trial_service, 35);
 
 /**
  * Operates on trials and their runs.
@@ -1094,6 +1249,44 @@ export const TrialService: GenService<{
     methodKind: "unary";
     input: typeof ListTrialOutputsRequestSchema;
     output: typeof ListTrialOutputsResponseSchema;
+  },
+  /**
+   * Records how far a trial is that is not batch processing.
+   *
+   * NOT_FOUND if there is none. INVALID_ARGUMENT if the progress is not from 0 to 1. FAILED_PRECONDITION if the run is not
+   * open.
+   *
+   * @generated from rpc millrace.v1.TrialService.ReportTrialProgress
+   */
+  reportTrialProgress: {
+    methodKind: "unary";
+    input: typeof ReportTrialProgressRequestSchema;
+    output: typeof ReportTrialProgressResponseSchema;
+  },
+  /**
+   * Records what a trial's program says that it does.
+   *
+   * NOT_FOUND if there is none. FAILED_PRECONDITION if the run is not open.
+   *
+   * @generated from rpc millrace.v1.TrialService.SetTrialStatus
+   */
+  setTrialStatus: {
+    methodKind: "unary";
+    input: typeof SetTrialStatusRequestSchema;
+    output: typeof SetTrialStatusResponseSchema;
+  },
+  /**
+   * Changes a trial's metadata, as one step. Keys have at most 50 characters and none of "$", ".", "[", "]"; strings at
+   * most 5,000; at most 1,000 keys in all, 10 levels, and 100 items in an array.
+   *
+   * NOT_FOUND if there is none. INVALID_ARGUMENT, naming the key, where the result breaks a rule; then nothing changes.
+   *
+   * @generated from rpc millrace.v1.TrialService.UpdateTrialMetadata
+   */
+  updateTrialMetadata: {
+    methodKind: "unary";
+    input: typeof UpdateTrialMetadataRequestSchema;
+    output: typeof UpdateTrialMetadataResponseSchema;
   },
 }> = /*@__PURE__*/
   serviceDesc(file_millrace_v1_trial_service, 0);

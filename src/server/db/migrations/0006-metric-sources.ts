@@ -1,0 +1,7 @@
+import type { Migration } from "../migrate.js";
+
+/** What a metric report is about. */
+export const metricSources: Migration = {
+	name: "metric-sources",
+	statements: [],
+};
