@@ -117,6 +117,8 @@ export async function startServer(options: ServerOptions = {}): Promise<RunningS
 			closeForgottenRuns(context, (error) => log("a run that nobody attends to stays open", error)),
 			() => rpc.close(),
 			() => rendezvous.close(),
+			// First, as calls that follow would keep the others waiting for their end.
+			() => db.news.close(),
 		);
 		let connectionCount = 0;
 		let onConnectionCount: (count: number) => void = () => {};

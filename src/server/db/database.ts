@@ -2,6 +2,7 @@ import { mkdirSync, statfsSync } from "node:fs";
 import { dirname, join } from "node:path";
 import type { Database as SqliteDatabase, Statement } from "sqlite3";
 import { MillraceError } from "../../errors.js";
+import { CommitNews } from "./commit-news.js";
 import { fullDisk, isFullDisk } from "./full-disk.js";
 import { WriteQueue } from "./write-queue.js";
 
@@ -37,6 +38,8 @@ export interface DatabaseOptions {
 
 /** One SQLite file, written through one connection and read through others. */
 export class Database implements Reader {
+	/** Tells of what is committed. It is closed before the database is, so that those who follow end their calls. */
+	readonly news = new CommitNews();
 	readonly #writer: Connection;
 	readonly #readers: readonly Connection[];
 	readonly #queue: WriteQueue;
@@ -51,7 +54,7 @@ export class Database implements Reader {
 		this.#readers = readers;
 		this.#now = now;
 		this.#onFullDisk = onFullDisk;
-		this.#queue = new WriteQueue(writer, now);
+		this.#queue = new WriteQueue(writer, now, () => this.news.tell());
 	}
 
 	/**
@@ -108,6 +111,7 @@ export class Database implements Reader {
 
 	/** Waits for the writes that were begun, moves the write-ahead log into the file, and closes it. */
 	async close(): Promise<void> {
+		this.news.close();
 		await this.#queue.close();
 		await Promise.all(this.#readers.map((reader) => reader.close()));
 		// On a full disk the log stays, and the next server reads it.

@@ -17,13 +17,15 @@ const largestGroup = 256;
 export class WriteQueue {
 	readonly #connection: Connection;
 	readonly #now: () => number;
+	readonly #onCommit: () => void;
 	readonly #waiting: Waiting[] = [];
 	#working: Promise<void> | undefined;
 	#closed = false;
 
-	constructor(connection: Connection, now: () => number) {
+	constructor(connection: Connection, now: () => number, onCommit: () => void) {
 		this.#connection = connection;
 		this.#now = now;
+		this.#onCommit = onCommit;
 	}
 
 	/** Adds a job. The promise settles after the transaction of the job has ended. */
@@ -123,6 +125,7 @@ export class WriteQueue {
 			const result = await job(tx);
 			tx.end();
 			await this.#connection.run("COMMIT");
+			this.#onCommit();
 			return result;
 		} catch (error) {
 			tx.end();
