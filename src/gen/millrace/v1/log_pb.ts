@@ -133,14 +133,14 @@ export type NewLogEntry = Message<"millrace.v1.NewLogEntry"> & {
   stream: LogStream;
 
   /**
-   * The program that sends it.
+   * The program that sends it; at most 256 characters.
    *
    * @generated from field: string source = 5;
    */
   source: string;
 
   /**
-   * The host.
+   * The host; at most 256 characters.
    *
    * @generated from field: string host = 6;
    */
@@ -154,7 +154,8 @@ export type NewLogEntry = Message<"millrace.v1.NewLogEntry"> & {
   time?: Timestamp | undefined;
 
   /**
-   * The line, without its end; at most 65,536 characters are kept.
+   * The line, without its end. Of one with more than 65,536 characters the beginning is kept, with a note of how many
+   * were cut. NUL characters become U+FFFD.
    *
    * @generated from field: string text = 8;
    */

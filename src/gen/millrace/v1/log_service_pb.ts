@@ -16,7 +16,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file millrace/v1/log_service.proto.
  */
 export const file_millrace_v1_log_service: GenFile = /*@__PURE__*/
-  fileDesc("Ch1taWxscmFjZS92MS9sb2dfc2VydmljZS5wcm90bxILbWlsbHJhY2UudjEidAoQV3JpdGVMb2dzUmVxdWVzdBIRCgljbGllbnRfaWQYASABKAkSEAoIc2VxdWVuY2UYAiABKAMSEAoIdHJpYWxfaWQYAyABKAUSKQoHZW50cmllcxgEIAMoCzIYLm1pbGxyYWNlLnYxLk5ld0xvZ0VudHJ5IhMKEVdyaXRlTG9nc1Jlc3BvbnNlIqsDChZTdHJlYW1UcmlhbExvZ3NSZXF1ZXN0EhAKCHRyaWFsX2lkGAEgASgFEg4KBmZvbGxvdxgCIAEoCBINCgVsaW1pdBgDIAEoBRImCghvcmRlcl9ieRgEIAEoDjIULm1pbGxyYWNlLnYxLk9yZGVyQnkSDQoFcmFua3MYBSADKAUSKAoJbWluX2xldmVsGAYgASgOMhUubWlsbHJhY2UudjEuTG9nTGV2ZWwSJwoHc3RyZWFtcxgHIAMoDjIWLm1pbGxyYWNlLnYxLkxvZ1N0cmVhbRIPCgdzb3VyY2VzGAggAygJEg0KBWhvc3RzGAkgAygJEi8KC3RpbWVfYmVmb3JlGAogASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIuCgp0aW1lX2FmdGVyGAsgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBITCgtzZWFyY2hfdGV4dBgMIAEoCRIUCgxlbmFibGVfcmVnZXgYDSABKAgSFAoMcmVzdW1lX3Rva2VuGA4gASgJEhQKDHRyaWFsX3J1bl9pZBgPIAEoBSJXChdTdHJlYW1UcmlhbExvZ3NSZXNwb25zZRImCgdlbnRyaWVzGAEgAygLMhUubWlsbHJhY2UudjEuTG9nRW50cnkSFAoMcmVzdW1lX3Rva2VuGAIgASgJMsIBCgpMb2dTZXJ2aWNlEk8KCVdyaXRlTG9ncxIdLm1pbGxyYWNlLnYxLldyaXRlTG9nc1JlcXVlc3QaHi5taWxscmFjZS52MS5Xcml0ZUxvZ3NSZXNwb25zZSIDkAICEmMKD1N0cmVhbVRyaWFsTG9ncxIjLm1pbGxyYWNlLnYxLlN0cmVhbVRyaWFsTG9nc1JlcXVlc3QaJC5taWxscmFjZS52MS5TdHJlYW1UcmlhbExvZ3NSZXNwb25zZSIDkAIBMAFiBnByb3RvMw", [file_google_protobuf_timestamp, file_millrace_v1_list, file_millrace_v1_log]);
+  fileDesc("Ch1taWxscmFjZS92MS9sb2dfc2VydmljZS5wcm90bxILbWlsbHJhY2UudjEiggEKEFdyaXRlTG9nc1JlcXVlc3QSEQoJY2xpZW50X2lkGAEgASgJEhAKCHNlcXVlbmNlGAIgASgDEhAKCHRyaWFsX2lkGAMgASgFEikKB2VudHJpZXMYBCADKAsyGC5taWxscmFjZS52MS5OZXdMb2dFbnRyeRIMCgRsYXN0GAUgASgIIhMKEVdyaXRlTG9nc1Jlc3BvbnNlIr0DChZTdHJlYW1UcmlhbExvZ3NSZXF1ZXN0EhAKCHRyaWFsX2lkGAEgASgFEg4KBmZvbGxvdxgCIAEoCBINCgVsaW1pdBgDIAEoBRImCghvcmRlcl9ieRgEIAEoDjIULm1pbGxyYWNlLnYxLk9yZGVyQnkSDQoFcmFua3MYBSADKAUSKAoJbWluX2xldmVsGAYgASgOMhUubWlsbHJhY2UudjEuTG9nTGV2ZWwSJwoHc3RyZWFtcxgHIAMoDjIWLm1pbGxyYWNlLnYxLkxvZ1N0cmVhbRIPCgdzb3VyY2VzGAggAygJEg0KBWhvc3RzGAkgAygJEi8KC3RpbWVfYmVmb3JlGAogASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIuCgp0aW1lX2FmdGVyGAsgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBITCgtzZWFyY2hfdGV4dBgMIAEoCRIUCgxlbmFibGVfcmVnZXgYDSABKAgSFAoMcmVzdW1lX3Rva2VuGA4gASgJEhQKDHRyaWFsX3J1bl9pZBgPIAEoBRIQCghhZnRlcl9pZBgQIAEoAyJXChdTdHJlYW1UcmlhbExvZ3NSZXNwb25zZRImCgdlbnRyaWVzGAEgAygLMhUubWlsbHJhY2UudjEuTG9nRW50cnkSFAoMcmVzdW1lX3Rva2VuGAIgASgJMsIBCgpMb2dTZXJ2aWNlEk8KCVdyaXRlTG9ncxIdLm1pbGxyYWNlLnYxLldyaXRlTG9nc1JlcXVlc3QaHi5taWxscmFjZS52MS5Xcml0ZUxvZ3NSZXNwb25zZSIDkAICEmMKD1N0cmVhbVRyaWFsTG9ncxIjLm1pbGxyYWNlLnYxLlN0cmVhbVRyaWFsTG9nc1JlcXVlc3QaJC5taWxscmFjZS52MS5TdHJlYW1UcmlhbExvZ3NSZXNwb25zZSIDkAIBMAFiBnByb3RvMw", [file_google_protobuf_timestamp, file_millrace_v1_list, file_millrace_v1_log]);
 
 /**
  * Stores lines of a trial.
@@ -53,6 +53,13 @@ export type WriteLogsRequest = Message<"millrace.v1.WriteLogsRequest"> & {
    * @generated from field: repeated millrace.v1.NewLogEntry entries = 4;
    */
   entries: NewLogEntry[];
+
+  /**
+   * Whether the sender has no more lines. One that ends says so, so that those who follow the trial do not wait for it.
+   *
+   * @generated from field: bool last = 5;
+   */
+  last: boolean;
 };
 
 /**
@@ -98,7 +105,7 @@ export type StreamTrialLogsRequest = Message<"millrace.v1.StreamTrialLogsRequest
   follow: boolean;
 
   /**
-   * The most lines to send; 0 for all.
+   * The most lines to send, over all streams that go on with a resume_token; 0 for all.
    *
    * @generated from field: int32 limit = 3;
    */
@@ -187,6 +194,13 @@ export type StreamTrialLogsRequest = Message<"millrace.v1.StreamTrialLogsRequest
    * @generated from field: int32 trial_run_id = 15;
    */
   trialRunId: number;
+
+  /**
+   * Only lines with a larger id; 0 for all. Who has read the last lines by order_by DESC follows what comes after them.
+   *
+   * @generated from field: int64 after_id = 16;
+   */
+  afterId: bigint;
 };
 
 /**
@@ -246,8 +260,12 @@ export const LogService: GenService<{
    * Streams the lines of a trial, by default in the order of their arrival. A stream that broke goes on, without gap or
    * double, by the resume_token of its last message.
    *
+   * A stream that follows sends its first message at once, which may be empty. It ends when the trial is COMPLETED,
+   * CANCELED or ERROR, and the senders of its lines have said that they have no more, or were waited for: two seconds
+   * after the last line, and up to fifteen seconds after the trial's end for senders that have not.
+   *
    * NOT_FOUND if the trial does not exist. INVALID_ARGUMENT if the resume_token is not one of this stream, or the
-   * search text is no regular expression where it should be one.
+   * search text is no regular expression where it should be one, or one that takes seconds to search some hundred lines.
    *
    * @generated from rpc millrace.v1.LogService.StreamTrialLogs
    */
