@@ -48,6 +48,30 @@ export function assertText(field: string, value: string): void {
 	}
 }
 
+/** Throws `invalid_argument` if a text is longer than `longest` characters, or has a NUL character, where SQLite ends a text. */
+export function assertPlainText(field: string, value: string, longest: number): void {
+	if (value.length > longest) {
+		throw new MillraceError(
+			"invalid_argument",
+			`${field} has ${value.length} characters; at most ${longest} are allowed`,
+		);
+	}
+	if (value.includes("\0")) {
+		throw new MillraceError("invalid_argument", `${field} has a NUL character; leave it out`);
+	}
+}
+
+/** Throws `invalid_argument` for a number that is no value of an enum. `names` is the enum. */
+export function assertEnum(field: string, names: Record<number, string>, value: number): void {
+	if (names[value] === undefined) {
+		const known = Object.entries(names).filter(([key]) => /^\d+$/.test(key));
+		throw new MillraceError(
+			"invalid_argument",
+			`${field} is ${value}; it must be one of ${known.map(([key, name]) => `${key} (${name})`).join(", ")}`,
+		);
+	}
+}
+
 /** Returns a required message. Throws `invalid_argument` if it is missing. */
 export function required<T>(field: string, value: T | undefined): T {
 	if (value === undefined) {
@@ -130,18 +154,15 @@ export function parseJson(field: string, text: string, kind: "object" | "array" 
 const maxDepth = 200;
 
 /**
- * Throws `invalid_argument` if a parsed JSON object or array is nested deeper than 200, or holds a number that is too
- * large for a double: it was read as an infinity, which JSON cannot write.
+ * Throws `invalid_argument` if a JSON object or array is nested deeper than 200, or holds a number that JSON cannot
+ * write: NaN, or an infinity, as which a number is read that is too large for a double.
  */
 export function assertStorable(field: string, value: object): void {
 	// Level by level, as the stack would not bear what is nested too deeply.
 	let level: { readonly name: string; readonly value: object }[] = [{ name: field, value }];
 	for (let depth = 1; level.length > 0; depth++) {
 		if (depth > maxDepth) {
-			throw new MillraceError(
-				"invalid_argument",
-				`${field} is nested more than ${maxDepth} deep; report a flatter value`,
-			);
+			throw new MillraceError("invalid_argument", `${field} is nested more than ${maxDepth} deep; make it flatter`);
 		}
 		const next: typeof level = [];
 		for (const outer of level) {
@@ -150,7 +171,7 @@ export function assertStorable(field: string, value: object): void {
 				if (typeof inner === "number" && !Number.isFinite(inner)) {
 					throw new MillraceError(
 						"invalid_argument",
-						`${name} is or holds a number beyond the range of a double; write infinities as the strings "Infinity", "-Infinity"`,
+						`${name} is or holds a number beyond the range of a double, or NaN; write the strings "NaN", "Infinity", "-Infinity"`,
 					);
 				}
 				if (typeof inner === "object" && inner !== null) {
