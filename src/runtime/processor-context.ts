@@ -134,9 +134,9 @@ export class BatchProcessorContext {
 	 *
 	 * Python: `report_metrics`
 	 */
-	reportMetrics(group: string, metrics: object): Promise<void>;
-	reportMetrics(group: string, stepsCompleted: number, metrics: object): Promise<void>;
-	reportMetrics(group: string, ...rest: [object] | [number, object]): Promise<void> {
+	reportMetrics(group: string, metrics: JsonObject): Promise<void>;
+	reportMetrics(group: string, stepsCompleted: number, metrics: JsonObject): Promise<void>;
+	reportMetrics(group: string, ...rest: [JsonObject] | [number, JsonObject]): Promise<void> {
 		const [stepsCompleted, metrics] = rest.length === 1 ? [this.#part.step, rest[0]] : rest;
 		assertMetricGroup(group);
 		if (!Number.isInteger(stepsCompleted) || stepsCompleted < 0 || stepsCompleted >= 2 ** 31) {

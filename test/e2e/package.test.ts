@@ -1,9 +1,10 @@
 import assert from "node:assert/strict";
 import { copyFileSync, existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
-import { join } from "node:path";
+import { join, relative } from "node:path";
 import { before, describe, it } from "node:test";
 import { fileURLToPath } from "node:url";
 import { version } from "../../src/version.js";
+import { moduleOptions, publicEntries, strictOptions } from "../support/public-declarations.js";
 import { installFlags, runNpm } from "../support/run-npm.js";
 import { startBuiltServer } from "../support/start-built-server.js";
 import { type CommandEnd, startCommand } from "../support/start-command.js";
@@ -15,7 +16,7 @@ const root = fileURLToPath(new URL("../..", import.meta.url));
 const shipped =
 	/^(bin\/millrace\.js|dist\/[\w-]+\.(js|d\.ts)|proto\/millrace\/v1\/\w+\.proto|README\.md|LICENSE|CHANGELOG\.md|package\.json)$/;
 const needed = ["bin/millrace.js", "README.md", "LICENSE", "CHANGELOG.md", "package.json", "dist/cli.js"].concat(
-	["index", "runtime", "server"].flatMap((entry) => [`dist/${entry}.js`, `dist/${entry}.d.ts`]),
+	publicEntries().flatMap(({ types }) => [relative(root, types), relative(root, types).replace(/d\.ts$/, "js")]),
 	["dist/model-thread.js"],
 	readdirSync(join(root, "proto/millrace/v1")).map((name) => `proto/millrace/v1/${name}`),
 );
@@ -150,21 +151,13 @@ describe("the packed package, installed alone", { timeout: 300_000 }, () => {
 
 	it("declares types that need no DOM library, and no package but Node's types", async () => {
 		copyFileSync(join(root, "test/e2e/uses-types.ts"), join(project, "uses-types.ts"));
-		const compilerOptions = {
-			strict: true,
-			exactOptionalPropertyTypes: true,
-			skipLibCheck: false,
-			noEmit: true,
-			target: "es2023",
-			lib: ["es2023"],
-			types: [],
-			module: "nodenext",
-			moduleResolution: "nodenext",
-		};
-		writeFileSync(join(project, "tsconfig.json"), JSON.stringify({ compilerOptions, files: ["uses-types.ts"] }));
 		const tsc = join(root, "node_modules/typescript/bin/tsc");
-		const { code, stdout } = await startCommand(process.execPath, [tsc, "-p", project], { cwd: project }).ended;
-		assert.deepEqual([code, stdout], [0, ""]);
+		for (const modules of moduleOptions) {
+			const compilerOptions = { ...strictOptions, ...modules };
+			writeFileSync(join(project, "tsconfig.json"), JSON.stringify({ compilerOptions, files: ["uses-types.ts"] }));
+			const { code, stdout } = await startCommand(process.execPath, [tsc, "-p", project], { cwd: project }).ended;
+			assert.deepEqual([code, stdout], [0, ""], modules.module);
+		}
 		for (const name of readdirSync(join(project, "node_modules/millrace/dist")).filter((name) =>
 			/\.d\.ts$/.test(name),
 		)) {

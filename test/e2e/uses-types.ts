@@ -119,6 +119,35 @@ await batchProcess(Joined, [1, 2]);
 await batchProcess(Doubler, new Numbers(), { batchSize: "2" });
 // @ts-expect-error: what a checkpoint says of itself cannot be changed here.
 checkpoint.uuid = "another";
+// The user's own objects are JSON, and what JSON would lose is refused when it is written.
+await own.createModel("m", { metadata: { a: "text", b: [1, null, { c: true }] } });
+// @ts-expect-error: a Date is not JSON.
+await own.createModel("m", { metadata: { created: new Date() } });
+// @ts-expect-error: a function is not JSON.
+await own.createModel("m", { metadata: { compute: () => 1 } });
+// @ts-expect-error: undefined is not JSON.
+await own.createModel("m", { metadata: { absent: undefined } });
+// @ts-expect-error: a bigint is not JSON.
+await own.createModel("m", { metadata: { size: 1n } });
+// @ts-expect-error: nor is it deeper down.
+await model.registerVersion(checkpoint.uuid, { metadata: { list: [{ at: new Date() }] } });
+// @ts-expect-error: nor is a Map.
+await client.uploadCheckpoint("model.onnx", { metadata: { map: new Map() } });
+// @ts-expect-error: hyperparameters are JSON.
+await client.createTrial(1, { hparams: { lr: 1n } });
+// @ts-expect-error: hyperparameters are JSON.
+await client.createTrial(1, { hparams: { lr: () => 0.5 } });
+// @ts-expect-error: a configuration is JSON.
+await client.createExperiment({ name: "digits", started: new Date() });
+declare const context: BatchProcessorContext;
+// @ts-expect-error: metrics are JSON.
+await context.reportMetrics("inference", { count: 1n });
+// @ts-expect-error: metrics are JSON.
+await context.reportMetrics("inference", 1, { at: new Date() });
+// @ts-expect-error: metrics are JSON.
+await context.reportMetrics("inference", { loss: undefined });
+// @ts-expect-error: what is read is JSON, and has no methods before it is checked.
+(await trial.getMetrics())[0]?.metrics.loss.toFixed();
 // @ts-expect-error: a query is a promise, not yet its properties.
 client.getModel("digits").modelId.toFixed();
 

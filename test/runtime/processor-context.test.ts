@@ -12,7 +12,7 @@ import {
 	batchProcess,
 	type Tensor,
 } from "../../src/runtime/index.js";
-import { Client } from "../../src/sdk/index.js";
+import { Client, type JsonObject } from "../../src/sdk/index.js";
 import { startTestServer } from "../support/start-test-server.js";
 import { tempDir } from "../support/temp-dir.js";
 
@@ -104,7 +104,7 @@ describe("BatchProcessorContext", { timeout: 60_000 }, () => {
 				context.prepareModelForInference(version);
 				context.reportTaskUsingModelVersion(version);
 			},
-			process: (context, [value]) => context.reportMetrics("inference", { value }),
+			process: (context, [value = 0]) => context.reportMetrics("inference", { value }),
 		});
 		for (const reports of [await version.getMetrics("inference"), await checkpoint.getMetrics("inference")]) {
 			assert.deepEqual(
@@ -188,13 +188,13 @@ describe("BatchProcessorContext", { timeout: 60_000 }, () => {
 	const badReports: [string, (context: BatchProcessorContext) => Promise<void>, RegExp][] = [
 		["a group that is empty", (context) => context.reportMetrics("", { a: 1 }), /group must not be empty/],
 		["a group with a dot", (context) => context.reportMetrics("a.b", { a: 1 }), /"a\.b" must not have a dot/],
-		["a function", (context) => context.reportMetrics("g", { a: () => 1 }), /metrics\.a is a function/],
-		["a BigInt", (context) => context.reportMetrics("g", { a: [1, 2n] }), /metrics\.a\[1\] is a BigInt/],
+		["a function", (context) => context.reportMetrics("g", { a: () => 1 } as never), /metrics\.a is a function/],
+		["a BigInt", (context) => context.reportMetrics("g", { a: [1, 2n] } as never), /metrics\.a\[1\] is a BigInt/],
 		["a step that is negative", (context) => context.reportMetrics("g", -1, { a: 1 }), /stepsCompleted is -1/],
 		[
 			"a cycle",
 			(context) => {
-				const cycle: Record<string, unknown> = {};
+				const cycle: JsonObject = {};
 				cycle.self = cycle;
 				return context.reportMetrics("g", cycle);
 			},
@@ -229,7 +229,8 @@ describe("BatchProcessorContext", { timeout: 60_000 }, () => {
 		const trial = await run(
 			10,
 			{
-				process: (context, batch) => context.reportMetrics("inference", { nan: Number.NaN, last: batch.at(-1) }),
+				process: (context, batch) =>
+					context.reportMetrics("inference", { nan: Number.NaN, last: batch.at(-1) ?? null }),
 				checkpoint: (context) => context.uploadPath((directory) => appendFileSync(join(directory, "log.txt"), "x")),
 				finish: (context) => context.uploadPath((directory) => writeFileSync(join(directory, "end.txt"), "done")),
 			},
