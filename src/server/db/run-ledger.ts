@@ -21,7 +21,7 @@ import {
 	type TrialRunRow,
 	toTrialRun,
 } from "./trial-runs.js";
-import { getTrialRow, recordsLeft } from "./trials.js";
+import { getTrialRow, recordsLeft, type TrialRow } from "./trials.js";
 
 /** How long a run that was started for workers keeps its trial for them, in milliseconds. */
 const firstJoinMs = 60_000;
@@ -150,8 +150,7 @@ async function decideStep(
 		}
 		throw new MillraceError("failed_precondition", closedRunText(trialId, run));
 	}
-	const trial = await getTrialRow(tx, trialId);
-	const reason = trial.pause_requested !== 0 ? "the trial was asked to pause" : whyPreempted(run);
+	const reason = whyPreempted(run, await getTrialRow(tx, trialId));
 	// What is done is done: a request that comes with the last commit is for a run that has no other.
 	if (done || reason === undefined) {
 		return { preempted: false };
@@ -160,7 +159,13 @@ async function decideStep(
 	return { preempted: true };
 }
 
-function whyPreempted(run: TrialRunRow): string | undefined {
+function whyPreempted(run: TrialRunRow, trial: TrialRow): string | undefined {
+	if (trial.cancel_requested !== 0) {
+		return "a user canceled the trial";
+	}
+	if (trial.pause_requested !== 0) {
+		return "the trial was asked to pause";
+	}
 	return run.preempt_requested === 0 ? undefined : run.preempt_reason || "the run was asked to stop";
 }
 

@@ -2,9 +2,9 @@ import { MillraceError } from "../../errors.js";
 import { TrialRunState } from "../../gen/millrace/v1/trial_pb.js";
 import type { Transaction } from "./database.js";
 import { closeRun, findOpenRun, getRunRow, isOpen, type TrialRunRow } from "./trial-runs.js";
-import { getTrialRow, setTrialState, type TrialRow } from "./trials.js";
+import { getTrialRow, setTrialState } from "./trials.js";
 
-/** Asks an active trial to pause: at once without an open run, else at its next commit. */
+/** Asks an active trial to pause: at once without an open run, else at its next commit. One that is to be canceled stays so. */
 export async function pauseTrial(tx: Transaction, trialId: number): Promise<void> {
 	const trial = await getTrialRow(tx, trialId);
 	if (trial.state === "ACTIVE") {
@@ -16,34 +16,40 @@ export async function pauseTrial(tx: Transaction, trialId: number): Promise<void
 	}
 }
 
+/** Asks a trial that has not ended to stop for good: at once without an open run, else at its next commit. */
+export async function cancelTrial(tx: Transaction, trialId: number): Promise<void> {
+	const trial = await getTrialRow(tx, trialId);
+	if (trial.state === "ACTIVE" || trial.state === "PAUSED") {
+		if ((await findOpenRun(tx, trialId)) === undefined) {
+			await setTrialState(tx, trialId, "CANCELED");
+		} else {
+			await tx.run("UPDATE trials SET cancel_requested = 1 WHERE id = ?", trialId);
+		}
+	}
+}
+
 /**
- * Lets a trial go on.
+ * Lets a trial go on, and withdraws a request to pause.
  *
- * Throws `failed_precondition` if it is completed or canceled.
+ * Throws `failed_precondition` if it is completed or canceled, or is to be canceled, or its experiment is archived.
  */
 export async function activateTrial(tx: Transaction, trialId: number): Promise<void> {
 	const trial = await getTrialRow(tx, trialId);
 	if (trial.state === "COMPLETED" || trial.state === "CANCELED") {
-		throw new MillraceError(
-			"failed_precondition",
-			`trial ${trialId} is ${trial.state.toLowerCase()}, which is final; create another trial`,
-		);
+		throw illegalTransition(trialId, trial.state, "it has ended, which is final; create another trial");
+	}
+	if (trial.cancel_requested !== 0) {
+		throw illegalTransition(trialId, "STOPPING_CANCELED", "it is canceled with its next commit; create another trial");
 	}
 	await setTrialState(tx, trialId, "ACTIVE");
 }
 
-/** Asks all active trials of an experiment to pause. */
-export async function pauseExperiment(tx: Transaction, experimentId: number): Promise<void> {
-	for (const id of await trialsOf(tx, experimentId, ["ACTIVE"])) {
-		await pauseTrial(tx, id);
-	}
-}
-
-/** Lets all trials of an experiment go on that are neither completed nor canceled. */
-export async function activateExperiment(tx: Transaction, experimentId: number): Promise<void> {
-	for (const id of await trialsOf(tx, experimentId, ["ACTIVE", "PAUSED", "ERROR"])) {
-		await activateTrial(tx, id);
-	}
+/** The text is Determined's. */
+function illegalTransition(trialId: number, from: string, whatToDo: string): MillraceError {
+	return new MillraceError(
+		"failed_precondition",
+		`illegal transition ${from} -> ACTIVE for trial ${trialId}: ${whatToDo}`,
+	);
 }
 
 /**
@@ -85,17 +91,4 @@ export async function killTrial(tx: Transaction, trialId: number, reason: string
 		}
 	}
 	return closedRunId;
-}
-
-async function trialsOf(
-	tx: Transaction,
-	experimentId: number,
-	states: readonly TrialRow["state"][],
-): Promise<number[]> {
-	const rows = await tx.all<{ id: number }>(
-		`SELECT id FROM trials WHERE experiment_id = ? AND state IN (${states.map(() => "?").join(", ")}) ORDER BY id`,
-		experimentId,
-		...states,
-	);
-	return rows.map(({ id }) => id);
 }

@@ -175,7 +175,7 @@ export async function closeRun(
 			await setTrialState(tx, trialId, "CANCELED");
 			break;
 		case TrialRunState.PREEMPTED:
-			await setTrialState(tx, trialId, trial.pause_requested !== 0 ? "PAUSED" : "ACTIVE");
+			await setTrialState(tx, trialId, requestedState(trial) ?? "ACTIVE");
 			break;
 		default:
 			await tx.run("UPDATE trials SET restarts = restarts + 1 WHERE id = ?", trialId);
@@ -184,10 +184,19 @@ export async function closeRun(
 	return getRunRow(tx, trialId, trialRunId);
 }
 
+/** Returns the state that a user asked for, and that the trial has when its run is over. */
+function requestedState(trial: TrialRow): "CANCELED" | "PAUSED" | undefined {
+	if (trial.cancel_requested !== 0) {
+		return "CANCELED";
+	}
+	return trial.pause_requested !== 0 ? "PAUSED" : undefined;
+}
+
 async function stateAfterFailure(tx: Transaction, trial: TrialRow, run: TrialRunRow) {
-	// Who asked for a pause does not want another run, and the failure is counted all the same.
-	if (trial.pause_requested !== 0) {
-		return "PAUSED";
+	// Who asked for an end does not want another run, and the failure is counted all the same.
+	const requested = requestedState(trial);
+	if (requested !== undefined) {
+		return requested;
 	}
 	const joined = await tx.get<{ count: number }>(
 		"SELECT sum(joined_count) AS count FROM trial_runs WHERE trial_id = ?",

@@ -32,6 +32,10 @@ export interface TrialRow {
 	readonly summary_stale: number;
 	readonly create_time: number;
 	readonly end_time: number | null;
+	readonly metadata: string;
+	readonly status: string;
+	readonly progress: number;
+	readonly cancel_requested: number;
 }
 
 /** Creates a trial. Throws `not_found` if the experiment does not exist. */
@@ -90,11 +94,11 @@ export async function listTrials(db: Reader, experimentId: number, before: numbe
 			);
 }
 
-/** Sets a trial's state. A request to pause does not outlive it. */
+/** Sets a trial's state. A request to pause or to cancel does not outlive it. */
 export async function setTrialState(tx: Transaction, trialId: number, state: keyof typeof TrialState): Promise<void> {
 	const ended = state !== "ACTIVE" && state !== "PAUSED";
 	await tx.run(
-		"UPDATE trials SET state = ?, pause_requested = 0, end_time = ? WHERE id = ?",
+		"UPDATE trials SET state = ?, pause_requested = 0, cancel_requested = 0, end_time = ? WHERE id = ?",
 		state,
 		ended ? tx.now : null,
 		trialId,
@@ -121,5 +125,9 @@ export function toTrial(row: TrialRow): Trial {
 		pauseRequested: row.pause_requested !== 0,
 		createTime: timestampFromMs(row.create_time),
 		...(endTime && { endTime }),
+		metadata: toObject(row.metadata),
+		status: row.status,
+		progress: row.progress,
+		cancelRequested: row.cancel_requested !== 0,
 	});
 }

@@ -13,12 +13,14 @@ import {
 	type ReportTrialSourceInfoRequest,
 	RetryTrialErrorsResponseSchema,
 	type TrialService,
+	UpdateTrialMetadataResponseSchema,
 } from "../../gen/millrace/v1/trial_service_pb.js";
 import type { ServiceHandlers } from "../../rpc/handler.js";
 import { listOutputs } from "../db/output-files.js";
 import { findAnswer, once } from "../db/request-ids.js";
 import { activateTrial, killTrial, pauseTrial, preemptRun } from "../db/trial-control.js";
 import { listErrors, retryErrors } from "../db/trial-errors.js";
+import { updateMetadata } from "../db/trial-metadata.js";
 import {
 	closeRun,
 	findNewestRun,
@@ -29,14 +31,26 @@ import {
 	toTrialRun,
 } from "../db/trial-runs.js";
 import { linkTrialSource, type TrialSource } from "../db/trial-sources.js";
+import { reportProgress, setStatus } from "../db/trial-status.js";
 import { freshTrial, getFreshTrial } from "../db/trial-summary.js";
 import { createTrial, getTrialRow, listTrials, recordsLeft, type TrialRow } from "../db/trials.js";
+import { assertMetadataChange } from "../metadata-change.js";
 import { parsePage } from "../page-token.js";
-import { assertId, assertNotNegative, assertRequestId, assertText, checkedUuid } from "../request-checks.js";
+import {
+	assertId,
+	assertNotNegative,
+	assertPlainText,
+	assertRequestId,
+	assertText,
+	checkedUuid,
+	required,
+} from "../request-checks.js";
 import { closeAbandoned } from "./close-abandoned.js";
 import type { ServiceContext } from "./service-context.js";
 import { startTrialRun } from "./start-trial-run.js";
-import { unimplemented } from "./unimplemented.js";
+
+/** The most characters that a trial's program may say of what it does. */
+const longestStatus = 200;
 
 /** Operates on trials and their runs. */
 export function createTrialService(context: ServiceContext): ServiceHandlers<typeof TrialService> {
@@ -187,9 +201,35 @@ export function createTrialService(context: ServiceContext): ServiceHandlers<typ
 			return { outputs, nextPageToken: page.next(found.length, () => outputs.at(-1)?.file?.path ?? "") };
 		},
 
-		reportTrialProgress: unimplemented,
-		setTrialStatus: unimplemented,
-		updateTrialMetadata: unimplemented,
+		async reportTrialProgress({ trialId, trialRunId, progress }) {
+			assertId("trial_id", trialId);
+			assertId("trial_run_id", trialRunId);
+			if (!(progress >= 0 && progress <= 1)) {
+				throw new MillraceError("invalid_argument", `progress is ${progress}; it must be a number from 0 to 1`);
+			}
+			await db.write((tx) => reportProgress(tx, trialId, trialRunId, progress));
+			return {};
+		},
+
+		async setTrialStatus({ trialId, trialRunId, status }) {
+			assertId("trial_id", trialId);
+			assertId("trial_run_id", trialRunId);
+			assertPlainText("status", status, longestStatus);
+			await db.write((tx) => setStatus(tx, trialId, trialRunId, status));
+			return {};
+		},
+
+		async updateTrialMetadata({ requestId, trialId, metadata }) {
+			assertRequestId(requestId);
+			assertId("trial_id", trialId);
+			const change = required("metadata", metadata);
+			assertMetadataChange("metadata", change);
+			return db.write((tx) =>
+				once(tx, requestId, UpdateTrialMetadataResponseSchema, async () =>
+					create(UpdateTrialMetadataResponseSchema, { metadata: await updateMetadata(tx, trialId, change) }),
+				),
+			);
+		},
 	};
 }
 

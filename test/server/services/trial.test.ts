@@ -262,7 +262,10 @@ describe("TrialService", { timeout: 60_000 }, () => {
 		assert.equal((await trials.pauseTrial({ trialId })).trial?.state, TrialState.CANCELED);
 		await assert.rejects(
 			trials.activateTrial({ trialId }),
-			rejectsWith("failed_precondition", /canceled, which is final/),
+			rejectsWith(
+				"failed_precondition",
+				/illegal transition CANCELED -> ACTIVE for trial 1: it has ended, which is final/,
+			),
 		);
 	});
 
