@@ -1,7 +1,8 @@
 /**
  * Why an operation failed: gRPC's codes in snake_case. They say what the caller can do next:
  * fix the call (`invalid_argument`), create it first (`not_found`), change state first
- * (`failed_precondition`), reread and retry (`aborted`), just retry (`unavailable`).
+ * (`failed_precondition`), reread and retry (`aborted`), just retry (`unavailable`). docs/ERRORS.md has
+ * all of them.
  */
 export type ErrorCode =
 	| "cancelled"
