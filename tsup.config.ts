@@ -8,6 +8,7 @@ export default defineConfig({
 		cli: "src/cli/main.ts",
 		"member-thread": "src/rendezvous/member-thread.ts",
 		"model-thread": "src/runtime/model-thread.ts",
+		"search-thread": "src/server/search-thread.ts",
 	},
 	format: "esm",
 	target: "node20",

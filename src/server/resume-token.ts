@@ -1,29 +1,32 @@
 import { createHash } from "node:crypto";
 import { MillraceError } from "../errors.js";
-import type { MetricPosition } from "./db/metric-pages.js";
 
-/** Writes the place where a stream of metrics goes on. `stream` names the stream with what it is filtered by. */
-export function writeResumeToken(stream: string, position: MetricPosition): string {
+/** Writes the place where a stream goes on. `stream` names the stream with what it is filtered by. */
+export function writeResumeToken(stream: string, position: readonly number[]): string {
 	return Buffer.from(JSON.stringify([digest(stream), ...position])).toString("base64url");
 }
 
 /**
- * Reads the place where a stream of metrics goes on; undefined for the start of it.
+ * Reads the place where a stream goes on, of so many numbers; undefined for the start of it.
  *
  * Throws `invalid_argument` if the token is not one of this stream.
  */
-export function parseResumeToken(stream: string, token: string): MetricPosition | undefined {
+export function parseResumeToken<Position extends readonly number[]>(
+	stream: string,
+	token: string,
+	length: Position["length"],
+): Position | undefined {
 	if (token === "") {
 		return undefined;
 	}
 	const [name, ...position] = parsed(token);
-	if (name !== digest(stream) || position.length !== 5 || !position.every((part) => Number.isSafeInteger(part))) {
+	if (name !== digest(stream) || position.length !== length || !position.every((part) => Number.isSafeInteger(part))) {
 		throw new MillraceError(
 			"invalid_argument",
 			`resume_token ${JSON.stringify(token)} is not one of this stream; pass that of its last message`,
 		);
 	}
-	return position as unknown as MetricPosition;
+	return position as unknown as Position;
 }
 
 /** Keeps a token short, which every message carries, also where the stream is of many trials. */

@@ -9,6 +9,7 @@ import { TrialService } from "../../src/gen/millrace/v1/trial_service_pb.js";
 import type { Connection } from "../../src/sdk/connection.js";
 import { joinRun, startTrial, type TestWorker } from "../server/start-trial.js";
 import type { TestServer } from "../support/start-test-server.js";
+import { logWriteCases } from "./log-write-cases.js";
 import { trialWriteCases } from "./trial-write-cases.js";
 
 /** Prepares a write with `server`, and returns the write itself, which goes through `wire`. */
@@ -16,6 +17,7 @@ export type WriteCase = (server: TestServer, wire: Connection) => Promise<() => 
 
 /** A write of each method that changes something, but for Attend, by `Service.Method`. */
 export const writeCases: Readonly<Record<string, WriteCase>> = {
+	...logWriteCases,
 	...trialWriteCases,
 
 	"ExperimentService.CreateExperiment": async (_server, wire) => () =>

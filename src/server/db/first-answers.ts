@@ -10,6 +10,7 @@ export async function forgetOldAnswers(db: Database): Promise<void> {
 	await db.write(async (tx) => {
 		await tx.run("DELETE FROM request_ids WHERE time < ?", tx.now - answersKeptMs);
 		await tx.run("DELETE FROM report_clients WHERE time < ?", tx.now - answersKeptMs);
+		await tx.run("DELETE FROM log_senders WHERE time < ?", tx.now - answersKeptMs);
 	});
 }
 

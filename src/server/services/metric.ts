@@ -2,7 +2,7 @@ import { isMillraceError, MillraceError } from "../../errors.js";
 import type { NewMetricReport } from "../../gen/millrace/v1/metric_pb.js";
 import type { MetricService } from "../../gen/millrace/v1/metric_service_pb.js";
 import type { ServiceHandlers } from "../../rpc/handler.js";
-import { metricPages } from "../db/metric-pages.js";
+import { type MetricPosition, metricPages } from "../db/metric-pages.js";
 import type { Metrics } from "../db/metric-reports.js";
 import { MetricWriter, type WellFormedReport } from "../db/metric-writer.js";
 import { trialsOfCheckpoint, trialsOfModelVersion } from "../db/trial-sources.js";
@@ -31,7 +31,7 @@ export function createMetricService({ db }: ServiceContext): ServiceHandlers<typ
 
 	async function* stream(name: string, trialIds: readonly number[], group: string, resumeToken: string) {
 		const filtered = `${name} ${group}`;
-		const from = parseResumeToken(filtered, resumeToken);
+		const from = parseResumeToken<MetricPosition>(filtered, resumeToken, 5);
 		for await (const { reports, position } of metricPages(db, trialIds, group, from)) {
 			yield { reports, resumeToken: writeResumeToken(filtered, position) };
 		}

@@ -1,0 +1,89 @@
+import type { MessageInitShape } from "@bufbuild/protobuf";
+import { timestampFromMs } from "@bufbuild/protobuf/wkt";
+import { type LogEntrySchema, LogLevel } from "../../gen/millrace/v1/log_pb.js";
+import type { Reader } from "./database.js";
+
+/** The most rows that are read at once. */
+export const logPageSize = 500;
+
+/** A line, on its way to a reader. */
+export type LogLine = MessageInitShape<typeof LogEntrySchema> & { readonly id: bigint; readonly text: string };
+
+/** Which lines of a trial are read, besides what their text contains. An empty list is no filter. */
+export interface LogFilter {
+	readonly trialId: number;
+	/** 0 for all. */
+	readonly trialRunId: number;
+	readonly ranks: readonly number[];
+	readonly minLevel: number;
+	readonly streams: readonly number[];
+	readonly sources: readonly string[];
+	readonly hosts: readonly string[];
+	/** In milliseconds since 1970. */
+	readonly timeBefore: number | undefined;
+	readonly timeAfter: number | undefined;
+}
+
+type LogRow = [
+	id: number,
+	trialRunId: number,
+	rank: number,
+	level: number,
+	stream: number,
+	source: string,
+	host: string,
+	time: number,
+	text: string,
+];
+
+const filtered = `WHERE trial_id = ?1 AND id > ?2 AND id < ?3
+	AND (?4 = 0 OR trial_run_id = ?4)
+	AND (?5 = '[]' OR rank IN (SELECT value FROM json_each(?5)))
+	AND iif(level = ${LogLevel.UNSPECIFIED}, ${LogLevel.INFO}, level) >= ?6
+	AND (?7 = '[]' OR stream IN (SELECT value FROM json_each(?7)))
+	AND (?8 = '[]' OR source IN (SELECT value FROM json_each(?8)))
+	AND (?9 = '[]' OR host IN (SELECT value FROM json_each(?9)))
+	AND (?10 IS NULL OR time < ?10) AND (?11 IS NULL OR time > ?11)`;
+
+const inOrder = (direction: "ASC" | "DESC") => `
+	SELECT json_group_array(json_array(id, trial_run_id, rank, level, stream, source, host, time, text)) AS page
+	FROM (SELECT * FROM trial_logs ${filtered} ORDER BY id ${direction} LIMIT ${logPageSize})`;
+
+const ascending = inOrder("ASC");
+const descending = inOrder("DESC");
+
+/**
+ * Reads the first lines with an id between two others, in the order of their ids or against it. Fewer than
+ * `logPageSize` are all that there are.
+ */
+export async function logPage(
+	db: Reader,
+	filter: LogFilter,
+	{ after, before, isDescending }: { after: number; before: number; isDescending: boolean },
+): Promise<LogLine[]> {
+	const row = await db.get<{ page: string }>(
+		isDescending ? descending : ascending,
+		filter.trialId,
+		after,
+		before,
+		filter.trialRunId,
+		JSON.stringify(filter.ranks),
+		filter.minLevel,
+		JSON.stringify(filter.streams),
+		JSON.stringify(filter.sources),
+		JSON.stringify(filter.hosts),
+		filter.timeBefore ?? null,
+		filter.timeAfter ?? null,
+	);
+	const rows = JSON.parse(row?.page ?? "[]") as LogRow[];
+	return rows.map((values) => toLine(filter.trialId, values));
+}
+
+function toLine(trialId: number, [id, trialRunId, rank, level, stream, source, host, time, text]: LogRow): LogLine {
+	return {
+		id: BigInt(id),
+		...{ trialId, trialRunId, level, stream, source, host, text },
+		time: timestampFromMs(time),
+		...(rank >= 0 && { rank }),
+	};
+}
