@@ -1,7 +1,7 @@
 import { randomUUID } from "node:crypto";
 import { isMillraceError, MillraceError } from "../errors.js";
 import type { Experiment as ExperimentMessage } from "../gen/millrace/v1/experiment_pb.js";
-import type { Model as ModelMessage } from "../gen/millrace/v1/model_pb.js";
+import { type Model as ModelMessage, ModelSortBy } from "../gen/millrace/v1/model_pb.js";
 import type { Trial as TrialMessage } from "../gen/millrace/v1/trial_pb.js";
 import { assertNumber } from "./assert-number.js";
 import { assertOptions } from "./assert-options.js";
@@ -147,7 +147,7 @@ export class Client {
 	listModels(): AsyncList<Model> {
 		return pagedList(async (page) => {
 			const { models } = await this.#connection.get();
-			const answer = await models.listModels(page);
+			const answer = await models.listModels({ ...page, sortBy: ModelSortBy.NAME });
 			return {
 				items: answer.models.map((message) => new Model(this.#session, message)),
 				nextPageToken: answer.nextPageToken,

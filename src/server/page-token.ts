@@ -74,11 +74,10 @@ export function parseSortedPage(
 	const name = JSON.stringify(Object.entries(list).sort(), (_, value) =>
 		typeof value === "bigint" ? `${value}` : value,
 	);
-	const value = sort.kind === "text" ? "string" : "number";
 	const key = parseToken(
 		name,
 		pageToken,
-		(key) => key.length === 2 && typeof key[0] === value && Number.isSafeInteger(key[1]),
+		([value, id, ...more]) => isOf(sort.kind, value) && isOf(sort.id ?? "number", id) && more.length === 0,
 	);
 	return {
 		size,
@@ -125,6 +124,10 @@ function countWithin(sizes: readonly number[]): number {
 
 function writeToken(list: string, key: readonly (string | number)[]): string {
 	return Buffer.from(JSON.stringify([digest(list), ...key])).toString("base64url");
+}
+
+function isOf(kind: "text" | "number", value: unknown): boolean {
+	return typeof value === (kind === "text" ? "string" : "number");
 }
 
 /** Returns the key that a token holds; none for the first page. */

@@ -1,11 +1,15 @@
+import { isDeepStrictEqual } from "node:util";
 import { create, type JsonObject } from "@bufbuild/protobuf";
 import { timestampFromMs } from "@bufbuild/protobuf/wkt";
 import { MillraceError } from "../../errors.js";
+import type { MetadataChange } from "../../gen/millrace/v1/change_pb.js";
 import { type ModelVersion, ModelVersionSchema } from "../../gen/millrace/v1/model_pb.js";
+import { applyMetadataChange } from "../metadata-change.js";
 import { getCheckpointRow, getCheckpointsById } from "./checkpoints.js";
 import type { Reader, Transaction } from "./database.js";
 import { fromLabels, fromObject, toLabels, toObject } from "./json-column.js";
-import { getModelRow, type ModelRow, soleUser } from "./models.js";
+import { assertNotArchived, getModelRow, type ModelRow, soleUser } from "./models.js";
+import { keyset, type SortedPlace } from "./sorted-page.js";
 
 /** A row of the table model_versions. */
 export interface ModelVersionRow {
@@ -36,17 +40,12 @@ export async function registerModelVersion(
 		name: string;
 		comment: string;
 		notes: string;
-		metadata: JsonObject | undefined;
+		metadata: JsonObject;
 		labels: readonly string[];
 	},
 ): Promise<ModelVersion> {
 	const model = await getModelRow(tx, version.model);
-	if (model.archived !== 0) {
-		throw new MillraceError(
-			"failed_precondition",
-			`model ${JSON.stringify(model.name)} is archived and cannot register new versions; unarchive it first`,
-		);
-	}
+	assertNotArchived(model, "cannot register new versions");
 	const checkpoint = await getCheckpointRow(tx, version.checkpointUuid);
 	if (checkpoint.state !== "COMPLETED") {
 		throw new MillraceError(
@@ -92,23 +91,96 @@ export async function getModelVersion(db: Reader, model: ModelRow, version: numb
 	return found as ModelVersion;
 }
 
-/** Returns versions of a model with a number below `before`, the newest first. */
-export async function listModelVersions(
-	db: Reader,
-	model: ModelRow,
-	before: number,
-	limit: number,
-): Promise<ModelVersion[]> {
+/** Returns the newest version of a model; undefined if it has none. */
+export async function getNewestModelVersion(db: Reader, model: ModelRow): Promise<ModelVersion | undefined> {
 	const rows = await db.all<ModelVersionRow>(
-		"SELECT * FROM model_versions WHERE model_id = ? AND version < ? ORDER BY version DESC LIMIT ?",
+		"SELECT * FROM model_versions WHERE model_id = ? ORDER BY version DESC LIMIT 1",
 		model.id,
-		before,
-		limit,
 	);
-	return toModelVersions(db, model, rows);
+	const [newest] = await toModelVersions(db, model, rows);
+	return newest;
 }
 
-async function toModelVersions(db: Reader, model: ModelRow, rows: readonly ModelVersionRow[]): Promise<ModelVersion[]> {
+/** Returns the versions of a page and the first one after it. */
+export function listModelVersions(db: Reader, model: ModelRow, place: SortedPlace): Promise<ModelVersionRow[]> {
+	const { where, parameters, orderBy, limit } = keyset(place, "version");
+	return db.all<ModelVersionRow>(
+		`SELECT * FROM model_versions WHERE model_id = ? AND ${where} ORDER BY ${orderBy} LIMIT ?`,
+		model.id,
+		...parameters,
+		limit,
+	);
+}
+
+/** What to change of a version; undefined stays. */
+export interface ModelVersionChange {
+	readonly name: string | undefined;
+	readonly comment: string | undefined;
+	readonly notes: string | undefined;
+	readonly metadata: MetadataChange | undefined;
+	readonly labels: readonly string[] | undefined;
+}
+
+/**
+ * Changes a version of a model. Where that changes nothing, nothing is written.
+ *
+ * Throws `not_found` if there is none, `failed_precondition` if the model is archived, `invalid_argument` if its metadata
+ * became too large.
+ */
+export async function updateModelVersion(
+	tx: Transaction,
+	nameOrId: string,
+	version: number,
+	change: ModelVersionChange,
+): Promise<ModelVersion> {
+	const model = await getModelRow(tx, nameOrId);
+	const row = await getModelVersionRow(tx, model, version);
+	assertNotArchived(model, "cannot have attributes of its versions updated");
+	const changed: ModelVersionRow = {
+		...row,
+		name: change.name ?? row.name,
+		comment: change.comment ?? row.comment,
+		notes: change.notes ?? row.notes,
+		metadata: applyMetadataChange("metadata", row.metadata, change.metadata),
+		labels: change.labels ? fromLabels(change.labels) : row.labels,
+	};
+	const [before, after] = await toModelVersions(tx, model, [row, changed]);
+	if (isDeepStrictEqual(before, after)) {
+		return before as ModelVersion;
+	}
+	await tx.run(
+		`UPDATE model_versions SET name = ?, comment = ?, notes = ?, metadata = ?, labels = ?, update_time = ?
+		WHERE model_id = ? AND version = ?`,
+		changed.name,
+		changed.comment,
+		changed.notes,
+		changed.metadata,
+		changed.labels,
+		tx.now,
+		model.id,
+		version,
+	);
+	return getModelVersion(tx, model, version);
+}
+
+/**
+ * Deletes a version of a model. Its number is never given again. The links of trials stay, as they lead from the
+ * checkpoint to what was reported.
+ *
+ * Throws `not_found` if there is none.
+ */
+export async function deleteModelVersion(tx: Transaction, nameOrId: string, version: number): Promise<void> {
+	const model = await getModelRow(tx, nameOrId);
+	await getModelVersionRow(tx, model, version);
+	await tx.run("DELETE FROM model_versions WHERE model_id = ? AND version = ?", model.id, version);
+}
+
+/** Makes versions of their rows, with their checkpoints as they are now. */
+export async function toModelVersions(
+	db: Reader,
+	model: ModelRow,
+	rows: readonly ModelVersionRow[],
+): Promise<ModelVersion[]> {
 	const checkpoints = await getCheckpointsById(
 		db,
 		rows.map((row) => row.checkpoint_id),

@@ -1,7 +1,10 @@
+import { isDeepStrictEqual } from "node:util";
 import { create, type JsonObject } from "@bufbuild/protobuf";
 import { timestampFromMs } from "@bufbuild/protobuf/wkt";
 import { MillraceError } from "../../errors.js";
+import type { MetadataChange } from "../../gen/millrace/v1/change_pb.js";
 import { type Model, ModelSchema } from "../../gen/millrace/v1/model_pb.js";
+import { applyMetadataChange } from "../metadata-change.js";
 import type { Reader, Transaction } from "./database.js";
 import { fromLabels, fromObject, toLabels, toObject } from "./json-column.js";
 
@@ -10,6 +13,7 @@ export interface ModelRow {
 	readonly id: number;
 	readonly name: string;
 	readonly description: string;
+	readonly notes: string;
 	readonly metadata: string;
 	readonly labels: string;
 	readonly username: string;
@@ -20,10 +24,11 @@ export interface ModelRow {
 	readonly version_count: number;
 }
 
-const columns = `models.*, (SELECT count(*) FROM model_versions WHERE model_id = models.id) AS version_count`;
-
 /** The user of a server without accounts. */
 export const soleUser = "determined";
+
+/** The built-in workspace. */
+export const soleWorkspace = { id: 1, name: "Uncategorized" };
 
 /**
  * Creates a model.
@@ -35,7 +40,7 @@ export async function createModel(
 	model: {
 		name: string;
 		description: string;
-		metadata: JsonObject | undefined;
+		metadata: JsonObject;
 		labels: readonly string[];
 		existOk: boolean;
 	},
@@ -51,34 +56,100 @@ export async function createModel(
 		tx.now,
 	);
 	if (created === undefined && !model.existOk) {
-		throw new MillraceError(
-			"already_exists",
-			`there is a model ${JSON.stringify(model.name)} already; avoid names equal to other models (case-sensitive)`,
-		);
+		throw nameTaken(model.name);
 	}
-	const row = await tx.get<ModelRow>(`SELECT ${columns} FROM models WHERE name = ?`, model.name);
+	const row = await tx.get<ModelRow>("SELECT * FROM models WHERE name = ?", model.name);
 	return toModel(row as ModelRow);
 }
 
 /** Returns the row of a model that is given by name, or by id in digits. Throws `not_found` if there is none. */
 export async function getModelRow(db: Reader, nameOrId: string): Promise<ModelRow> {
 	const row = /^\d+$/.test(nameOrId)
-		? await db.get<ModelRow>(`SELECT ${columns} FROM models WHERE id = ?`, Number(nameOrId))
-		: await db.get<ModelRow>(`SELECT ${columns} FROM models WHERE name = ?`, nameOrId);
+		? await db.get<ModelRow>("SELECT * FROM models WHERE id = ?", Number(nameOrId))
+		: await db.get<ModelRow>("SELECT * FROM models WHERE name = ?", nameOrId);
 	if (row === undefined) {
 		throw new MillraceError("not_found", `model ${JSON.stringify(nameOrId)} not found`);
 	}
 	return row;
 }
 
-/** Returns models whose name comes after `after`, in the order of their names. */
-export async function listModels(db: Reader, after: string, limit: number): Promise<Model[]> {
-	const rows = await db.all<ModelRow>(
-		`SELECT ${columns} FROM models WHERE name > ? ORDER BY name LIMIT ?`,
-		after,
-		limit,
+/** What to change of a model; undefined stays. */
+export interface ModelChange {
+	readonly name: string | undefined;
+	readonly description: string | undefined;
+	readonly notes: string | undefined;
+	readonly metadata: MetadataChange | undefined;
+	readonly labels: readonly string[] | undefined;
+}
+
+/**
+ * Changes a model. Where that changes nothing, nothing is written.
+ *
+ * Throws `not_found` if there is none, `failed_precondition` if it is archived, `already_exists` for the name of another
+ * model, `invalid_argument` if its metadata became too large.
+ */
+export async function updateModel(tx: Transaction, nameOrId: string, change: ModelChange): Promise<Model> {
+	const row = await getModelRow(tx, nameOrId);
+	assertNotArchived(row, "cannot have attributes updated");
+	const changed: ModelRow = {
+		...row,
+		name: change.name ?? row.name,
+		description: change.description ?? row.description,
+		notes: change.notes ?? row.notes,
+		metadata: applyMetadataChange("metadata", row.metadata, change.metadata),
+		labels: change.labels ? fromLabels(change.labels) : row.labels,
+	};
+	const model = toModel(changed);
+	if (isDeepStrictEqual(model, toModel(row))) {
+		return model;
+	}
+	const namesake = await tx.get("SELECT id FROM models WHERE name = ? AND id <> ?", changed.name, row.id);
+	if (namesake !== undefined) {
+		throw nameTaken(changed.name);
+	}
+	await tx.run(
+		"UPDATE models SET name = ?, description = ?, notes = ?, metadata = ?, labels = ?, update_time = ? WHERE id = ?",
+		changed.name,
+		changed.description,
+		changed.notes,
+		changed.metadata,
+		changed.labels,
+		tx.now,
+		row.id,
 	);
-	return rows.map(toModel);
+	return toModel({ ...changed, update_time: tx.now });
+}
+
+/** Archives a model, or makes it writable again; one that is so already stays as it is. Throws `not_found` if there is none. */
+export async function setModelArchived(tx: Transaction, nameOrId: string, archived: boolean): Promise<Model> {
+	const row = await getModelRow(tx, nameOrId);
+	if ((row.archived !== 0) === archived) {
+		return toModel(row);
+	}
+	await tx.run("UPDATE models SET archived = ?, update_time = ? WHERE id = ?", archived, tx.now, row.id);
+	return toModel({ ...row, archived: Number(archived), update_time: tx.now });
+}
+
+/**
+ * Deletes a model and its versions. The links of trials stay: they lead from the checkpoints of the versions to what was
+ * reported, and ids and version numbers are never given again.
+ *
+ * Throws `not_found` if there is none.
+ */
+export async function deleteModel(tx: Transaction, nameOrId: string): Promise<void> {
+	const { id } = await getModelRow(tx, nameOrId);
+	await tx.run("DELETE FROM model_versions WHERE model_id = ?", id);
+	await tx.run("DELETE FROM models WHERE id = ?", id);
+}
+
+/** Throws `failed_precondition` if a model is archived. `refused` says what it is that it cannot do. */
+export function assertNotArchived(model: ModelRow, refused: string): void {
+	if (model.archived !== 0) {
+		throw new MillraceError(
+			"failed_precondition",
+			`model ${JSON.stringify(model.name)} is archived and ${refused}; unarchive it first`,
+		);
+	}
 }
 
 /** Makes a model of its row. */
@@ -87,12 +158,21 @@ export function toModel(row: ModelRow): Model {
 		id: row.id,
 		name: row.name,
 		description: row.description,
+		notes: row.notes,
 		metadata: toObject(row.metadata),
 		labels: toLabels(row.labels),
 		username: row.username,
 		archived: row.archived !== 0,
 		versionCount: row.version_count,
+		workspaceId: soleWorkspace.id,
 		createTime: timestampFromMs(row.create_time),
 		updateTime: timestampFromMs(row.update_time),
 	});
+}
+
+function nameTaken(name: string): MillraceError {
+	return new MillraceError(
+		"already_exists",
+		`there is a model ${JSON.stringify(name)} already; avoid names equal to other models (case-sensitive)`,
+	);
 }

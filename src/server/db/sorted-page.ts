@@ -9,12 +9,14 @@ export interface Sort {
 	readonly key: string;
 	/** Whether its values are texts or numbers. */
 	readonly kind: "text" | "number";
+	/** What the ids of the rows are. Default: numbers. */
+	readonly id?: "text" | "number";
 	/** Whether the largest comes first. */
 	readonly descending: boolean;
 }
 
 /** The place of a row in a sorted list. */
-export type SortPosition = readonly [value: string | number, id: number];
+export type SortPosition = readonly [value: string | number, id: string | number];
 
 /** What a list needs to know of the page that it returns. */
 export interface SortedPlace {
@@ -52,10 +54,13 @@ export function keyset({ size, sort, after }: SortedPlace, id = "id"): Keyset {
 	};
 }
 
-/** A position before all rows, so that the first page is a search like the others. A BLOB is larger than any value. */
-function beforeAll({ kind, descending }: Sort): readonly [SqlValue, SqlValue] {
-	if (descending) {
-		return [Buffer.from([0]), 0];
-	}
-	return [kind === "text" ? "" : Number.NEGATIVE_INFINITY, 0];
+/** A position before all rows, so that the first page is a search like the others. */
+function beforeAll({ kind, id = "number", descending }: Sort): readonly [SqlValue, SqlValue] {
+	return [edge(kind, descending), edge(id, descending)];
+}
+
+/** What is larger or smaller than any value; a text may be equal to the smallest, which no id is. */
+function edge(kind: "text" | "number", largest: boolean): SqlValue {
+	// In SQLite's order a BLOB comes after all texts, which come after all numbers.
+	return largest ? Buffer.from([0]) : kind === "text" ? "" : Number.NEGATIVE_INFINITY;
 }
