@@ -9,6 +9,7 @@ import { TrialService } from "../../src/gen/millrace/v1/trial_service_pb.js";
 import type { Connection } from "../../src/sdk/connection.js";
 import { joinRun, startTrial, type TestWorker } from "../server/start-trial.js";
 import type { TestServer } from "../support/start-test-server.js";
+import { experimentWriteCases } from "./experiment-write-cases.js";
 import { logWriteCases } from "./log-write-cases.js";
 import { modelWriteCases } from "./model-write-cases.js";
 import { trialWriteCases } from "./trial-write-cases.js";
@@ -21,6 +22,7 @@ export const writeCases: Readonly<Record<string, WriteCase>> = {
 	...modelWriteCases,
 	...logWriteCases,
 	...trialWriteCases,
+	...experimentWriteCases,
 
 	"ExperimentService.CreateExperiment": async (_server, wire) => () =>
 		wire.experiments.createExperiment({ requestId: randomUUID(), config: { name: "twice" } }),

@@ -6,6 +6,7 @@ import type { Storage } from "../../gen/millrace/v1/storage_pb.js";
 import { type Trial, TrialSchema, TrialState } from "../../gen/millrace/v1/trial_pb.js";
 import type { Reader, Transaction } from "./database.js";
 import { enumValue } from "./enum-name.js";
+import { assertNotArchived } from "./experiments.js";
 import { fromObject, toObject, toStorage, toTimestamp } from "./json-column.js";
 
 /** A row of the table trials. */
@@ -38,18 +39,19 @@ export interface TrialRow {
 	readonly cancel_requested: number;
 }
 
-/** Creates a trial. Throws `not_found` if the experiment does not exist. */
+/** Creates a trial. Throws `not_found` if the experiment does not exist, `failed_precondition` if it is archived. */
 export async function createTrial(
 	tx: Transaction,
 	trial: { experimentId: number; hparams: JsonObject | undefined; maxRestarts: number },
 ): Promise<Trial> {
-	const experiment = await tx.get<{ storage: string }>(
-		"SELECT storage FROM experiments WHERE id = ?",
+	const experiment = await tx.get<{ id: number; storage: string; archived: number }>(
+		"SELECT id, storage, archived FROM experiments WHERE id = ?",
 		trial.experimentId,
 	);
 	if (experiment === undefined) {
 		throw new MillraceError("not_found", `experiment ${trial.experimentId} not found`);
 	}
+	assertNotArchived(experiment);
 	const row = await tx.get<TrialRow>(
 		`INSERT INTO trials (experiment_id, hparams, max_restarts, storage, output_uuid, create_time)
 		VALUES (?, ?, ?, ?, ?, ?) RETURNING *`,
@@ -82,20 +84,15 @@ export async function getTrial(db: Reader, trialId: number): Promise<Trial> {
 	return toTrial(await getTrialRow(db, trialId));
 }
 
-/** Returns the rows of trials with an id below `before`, the newest first; all experiments' if `experimentId` is 0. */
-export async function listTrials(db: Reader, experimentId: number, before: number, limit: number): Promise<TrialRow[]> {
-	return experimentId === 0
-		? db.all<TrialRow>("SELECT * FROM trials WHERE id < ? ORDER BY id DESC LIMIT ?", before, limit)
-		: db.all<TrialRow>(
-				"SELECT * FROM trials WHERE experiment_id = ? AND id < ? ORDER BY id DESC LIMIT ?",
-				experimentId,
-				before,
-				limit,
-			);
-}
-
-/** Sets a trial's state. A request to pause or to cancel does not outlive it. */
+/**
+ * Sets a trial's state. A request to pause or to cancel does not outlive it.
+ *
+ * Throws `failed_precondition` if the trial of an archived experiment would be active.
+ */
 export async function setTrialState(tx: Transaction, trialId: number, state: keyof typeof TrialState): Promise<void> {
+	if (state === "ACTIVE") {
+		await assertWritable(tx, trialId);
+	}
 	const ended = state !== "ACTIVE" && state !== "PAUSED";
 	await tx.run(
 		"UPDATE trials SET state = ?, pause_requested = 0, cancel_requested = 0, end_time = ? WHERE id = ?",
@@ -103,6 +100,14 @@ export async function setTrialState(tx: Transaction, trialId: number, state: key
 		ended ? tx.now : null,
 		trialId,
 	);
+}
+
+async function assertWritable(tx: Transaction, trialId: number): Promise<void> {
+	const experiment = await tx.get<{ id: number; archived: number }>(
+		"SELECT id, archived FROM experiments WHERE id = (SELECT experiment_id FROM trials WHERE id = ?)",
+		trialId,
+	);
+	assertNotArchived(experiment ?? { id: 0, archived: 0 });
 }
 
 /** Makes a trial of its row. */

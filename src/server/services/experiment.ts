@@ -1,28 +1,62 @@
 import { create } from "@bufbuild/protobuf";
+import { MillraceError } from "../../errors.js";
 import { parseExperimentConfig } from "../../experiment-config.js";
-import { CreateExperimentResponseSchema, type ExperimentService } from "../../gen/millrace/v1/experiment_service_pb.js";
+import { ExperimentSortBy, ExperimentState } from "../../gen/millrace/v1/experiment_pb.js";
+import {
+	CreateExperimentResponseSchema,
+	type ExperimentService,
+	type UpdateExperimentRequest,
+	UpdateExperimentResponseSchema,
+} from "../../gen/millrace/v1/experiment_service_pb.js";
+import { OrderBy } from "../../gen/millrace/v1/list_pb.js";
+import { TrialRunState } from "../../gen/millrace/v1/trial_pb.js";
 import type { ServiceHandlers } from "../../rpc/handler.js";
-import { activateExperiment, pauseExperiment } from "../db/experiment-control.js";
-import { createExperiment, getExperiment, listExperiments } from "../db/experiments.js";
+import { activateExperiment, cancelExperiment, killExperiment, pauseExperiment } from "../db/experiment-control.js";
+import { experimentSort, listExperiments } from "../db/experiment-list.js";
+import {
+	archiveExperiment,
+	createExperiment,
+	getExperiment,
+	soleProject,
+	toExperiment,
+	unarchiveExperiment,
+	updateExperiment,
+} from "../db/experiments.js";
 import { once } from "../db/request-ids.js";
-import { parsePage } from "../page-token.js";
-import { assertId, assertRequestId, required } from "../request-checks.js";
+import { containsPattern } from "../db/text-filter.js";
+import { checkedLabels } from "../labels.js";
+import { isDescending, parseSortedPage } from "../page-token.js";
+import {
+	assertEnum,
+	assertId,
+	assertNotNegative,
+	assertPlainText,
+	assertRequestId,
+	required,
+} from "../request-checks.js";
 import { storageOf } from "../storage-config.js";
 import type { ServiceContext } from "./service-context.js";
 import { unimplemented } from "./unimplemented.js";
+
+/** The most characters of a name, a description, and notes. */
+const longest = { name: 1_000, description: 65_536, notes: 1_000_000 } as const;
 
 /** Operates on experiments. */
 export function createExperimentService({
 	db,
 	defaultStorage,
+	runClosed,
 }: ServiceContext): ServiceHandlers<typeof ExperimentService> {
 	return {
 		async createExperiment(request) {
 			assertRequestId(request.requestId);
 			const { config } = parseExperimentConfig(required("config", request.config));
+			const { name, description } = config;
+			assertPlainText("config.name", name, longest.name);
+			assertPlainText("config.description", description, longest.description);
+			const labels = checkedLabels("config.labels", config.labels);
 			return db.write((tx) =>
 				once(tx, request.requestId, CreateExperimentResponseSchema, async () => {
-					const { name, description, labels } = config;
 					const storage = storageOf(config.checkpoint_storage, defaultStorage);
 					const experiment = await createExperiment(tx, { name, description, labels, config, storage });
 					return create(CreateExperimentResponseSchema, { experiment });
@@ -33,6 +67,50 @@ export function createExperimentService({
 		async getExperiment({ experimentId }) {
 			assertId("experiment_id", experimentId);
 			return { experiment: await getExperiment(db, experimentId) };
+		},
+
+		async listExperiments(request) {
+			assertEnum("sort_by", ExperimentSortBy, request.sortBy);
+			for (const [i, state] of request.states.entries()) {
+				assertEnum(`states[${i}]`, ExperimentState, state);
+			}
+			assertNotNegative("project_id", request.projectId);
+			const isNewestFirst = request.sortBy === ExperimentSortBy.UNSPECIFIED;
+			const descending = isDescending(request.orderBy, isNewestFirst ? OrderBy.DESC : OrderBy.ASC);
+			const page = parseSortedPage(request, experimentSort(request.sortBy, descending));
+			const filter = {
+				ids: request.experimentIds,
+				labels: request.labels,
+				usernames: request.usernames,
+				states: request.states,
+				name: containsPattern("name", request.name),
+				description: containsPattern("description", request.description),
+				archived: request.archived,
+			};
+			if (request.projectId > soleProject) {
+				return {};
+			}
+			const { rows, nextPageToken } = page.take(
+				await listExperiments(db, filter, page),
+				(row) => [row.sort_key, row.id],
+				(row) => row.config.length + row.notes.length + row.description.length,
+			);
+			return { experiments: rows.map(toExperiment), nextPageToken };
+		},
+
+		async updateExperiment(request) {
+			assertRequestId(request.requestId);
+			assertId("experiment_id", request.experimentId);
+			assertUpdate(request);
+			const { name, description, notes } = request;
+			const labels = labelChange(request);
+			return db.write((tx) =>
+				once(tx, request.requestId, UpdateExperimentResponseSchema, async () => {
+					const update = { name, description, notes, labels };
+					const experiment = await updateExperiment(tx, request.experimentId, update);
+					return create(UpdateExperimentResponseSchema, { experiment });
+				}),
+			);
 		},
 
 		async pauseExperiment({ experimentId }) {
@@ -51,19 +129,58 @@ export function createExperimentService({
 			});
 		},
 
-		async listExperiments(request) {
-			const page = parsePage("experiments", request);
-			const before = Number(page.after ?? Number.MAX_SAFE_INTEGER);
-			const found = await listExperiments(db, before, page.size + 1);
-			const experiments = found.slice(0, page.size);
-			return { experiments, nextPageToken: page.next(found.length, () => experiments.at(-1)?.id ?? 0) };
+		async cancelExperiment({ experimentId }) {
+			assertId("experiment_id", experimentId);
+			return db.write(async (tx) => {
+				await cancelExperiment(tx, experimentId);
+				return { experiment: await getExperiment(tx, experimentId) };
+			});
 		},
 
-		updateExperiment: unimplemented,
-		cancelExperiment: unimplemented,
-		killExperiment: unimplemented,
-		archiveExperiment: unimplemented,
-		unarchiveExperiment: unimplemented,
+		async killExperiment({ experimentId }) {
+			assertId("experiment_id", experimentId);
+			const reason = "a user killed the experiment";
+			const { closed, experiment } = await db.write(async (tx) => ({
+				closed: await killExperiment(tx, experimentId, reason),
+				experiment: await getExperiment(tx, experimentId),
+			}));
+			for (const { trialId, trialRunId } of closed) {
+				runClosed(trialId, trialRunId, TrialRunState.KILLED, reason);
+			}
+			return { experiment };
+		},
+
+		async archiveExperiment({ experimentId }) {
+			assertId("experiment_id", experimentId);
+			return { experiment: await db.write((tx) => archiveExperiment(tx, experimentId)) };
+		},
+
+		async unarchiveExperiment({ experimentId }) {
+			assertId("experiment_id", experimentId);
+			return { experiment: await db.write((tx) => unarchiveExperiment(tx, experimentId)) };
+		},
+
 		deleteExperiment: unimplemented,
 	};
+}
+
+function assertUpdate({ name, description, notes }: UpdateExperimentRequest): void {
+	if (name !== undefined && name.trim() === "") {
+		throw new MillraceError("invalid_argument", "name is blank; give the experiment a name, or leave it out");
+	}
+	for (const [field, text] of Object.entries({ name, description, notes })) {
+		assertPlainText(field, text ?? "", longest[field as keyof typeof longest]);
+	}
+}
+
+/** Returns what a request makes of labels: it sets, then adds, then removes. */
+function labelChange(request: UpdateExperimentRequest): (labels: readonly string[]) => string[] {
+	const all = request.labels && checkedLabels("labels.labels", request.labels.labels);
+	const added = checkedLabels("add_labels", request.addLabels);
+	const removed = new Set(request.removeLabels);
+	return (labels) =>
+		checkedLabels(
+			"labels",
+			[...(all ?? labels), ...added].filter((label) => !removed.has(label)),
+		);
 }

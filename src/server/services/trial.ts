@@ -20,6 +20,7 @@ import { listOutputs } from "../db/output-files.js";
 import { findAnswer, once } from "../db/request-ids.js";
 import { activateTrial, killTrial, pauseTrial, preemptRun } from "../db/trial-control.js";
 import { listErrors, retryErrors } from "../db/trial-errors.js";
+import { listTrials } from "../db/trial-list.js";
 import { updateMetadata } from "../db/trial-metadata.js";
 import {
 	closeRun,
@@ -33,7 +34,7 @@ import {
 import { linkTrialSource, type TrialSource } from "../db/trial-sources.js";
 import { reportProgress, setStatus } from "../db/trial-status.js";
 import { freshTrial, getFreshTrial } from "../db/trial-summary.js";
-import { createTrial, getTrialRow, listTrials, recordsLeft, type TrialRow } from "../db/trials.js";
+import { createTrial, getTrialRow, recordsLeft, type TrialRow } from "../db/trials.js";
 import { assertMetadataChange } from "../metadata-change.js";
 import { parsePage } from "../page-token.js";
 import {
@@ -48,6 +49,7 @@ import {
 import { closeAbandoned } from "./close-abandoned.js";
 import type { ServiceContext } from "./service-context.js";
 import { startTrialRun } from "./start-trial-run.js";
+import { parseTrialPage } from "./trial-page.js";
 
 /** The most characters that a trial's program may say of what it does. */
 const longestStatus = 200;
@@ -73,12 +75,14 @@ export function createTrialService(context: ServiceContext): ServiceHandlers<typ
 		},
 
 		async listTrials(request) {
-			assertNotNegative("experiment_id", request.experimentId);
-			const page = parsePage(`trials of ${request.experimentId}`, request);
-			const before = Number(page.after ?? Number.MAX_SAFE_INTEGER);
-			const found = await listTrials(db, request.experimentId, before, page.size + 1);
-			const trials = await Promise.all(found.slice(0, page.size).map((row) => freshTrial(db, row)));
-			return { trials, nextPageToken: page.next(found.length, () => trials.at(-1)?.id ?? 0) };
+			const { page, filter } = await parseTrialPage(db, request);
+			const found = await listTrials(db, filter, page);
+			const { rows, nextPageToken } = page.take(
+				found,
+				(row) => [row.sort_key, row.id],
+				(row) => row.hparams.length + row.metadata.length + row.summary.length,
+			);
+			return { trials: await Promise.all(rows.map((row) => freshTrial(db, row))), nextPageToken };
 		},
 
 		async startTrialRun(request) {

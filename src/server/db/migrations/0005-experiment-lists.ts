@@ -18,6 +18,7 @@ export const experimentLists: Migration = {
 			ELSE 0.0
 		END) VIRTUAL`,
 		"CREATE INDEX trials_by_end ON trials (experiment_id, end_time)",
+		"CREATE INDEX trials_by_state ON trials (state)",
 		"ALTER TABLE experiments ADD COLUMN notes TEXT NOT NULL DEFAULT ''",
 		"ALTER TABLE experiments ADD COLUMN archived INTEGER NOT NULL DEFAULT 0",
 		"ALTER TABLE experiments ADD COLUMN username TEXT NOT NULL DEFAULT 'determined'",
@@ -27,7 +28,8 @@ export const experimentLists: Migration = {
 		"CREATE INDEX experiments_by_user ON experiments (username)",
 		// What follows from an experiment's trials. Apart from its row, whose configuration may be long: each commit of
 		// a trial writes here. The state is the number of the protos' enum, which it is sorted by. What may still run
-		// comes first, then what failed. Progress is summed in whole units, which leave no rounding behind.
+		// comes first, then what failed. Progress is summed in whole units, which leave no rounding behind. In end_order, one
+		// that has not ended comes after all that have.
 		`CREATE TABLE experiment_totals (
 			experiment_id INTEGER PRIMARY KEY REFERENCES experiments (id) ON DELETE CASCADE,
 			trial_count INTEGER NOT NULL DEFAULT 0,
@@ -38,6 +40,7 @@ export const experimentLists: Migration = {
 			ended_count INTEGER NOT NULL DEFAULT 0,
 			progress_units INTEGER NOT NULL DEFAULT 0,
 			end_time INTEGER,
+			end_order INTEGER NOT NULL GENERATED ALWAYS AS (ifnull(end_time, 9007199254740991)) VIRTUAL,
 			state INTEGER NOT NULL GENERATED ALWAYS AS (CASE
 				WHEN trial_count = 0 OR active_count > 0 THEN 1
 				WHEN paused_count > 0 THEN 2
@@ -59,8 +62,7 @@ export const experimentLists: Migration = {
 		"CREATE INDEX experiment_totals_by_state ON experiment_totals (state)",
 		"CREATE INDEX experiment_totals_by_trials ON experiment_totals (trial_count)",
 		"CREATE INDEX experiment_totals_by_progress ON experiment_totals (progress)",
-		// One that has not ended comes after all that have.
-		"CREATE INDEX experiment_totals_by_end ON experiment_totals (ifnull(end_time, 9007199254740991))",
+		"CREATE INDEX experiment_totals_by_end ON experiment_totals (end_order)",
 		`CREATE TRIGGER experiment_created AFTER INSERT ON experiments BEGIN
 			INSERT INTO experiment_totals (experiment_id) VALUES (new.id);
 		END`,
