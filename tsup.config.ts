@@ -5,6 +5,7 @@ export default defineConfig({
 		index: "src/sdk/index.ts",
 		runtime: "src/runtime/index.ts",
 		server: "src/server/index.ts",
+		testing: "src/testing/index.ts",
 		cli: "src/cli/main.ts",
 		"member-thread": "src/rendezvous/member-thread.ts",
 		"model-thread": "src/runtime/model-thread.ts",
@@ -14,7 +15,12 @@ export default defineConfig({
 	target: "node20",
 	platform: "node",
 	dts: {
-		entry: { index: "src/sdk/index.ts", runtime: "src/runtime/index.ts", server: "src/server/index.ts" },
+		entry: {
+			index: "src/sdk/index.ts",
+			runtime: "src/runtime/index.ts",
+			server: "src/server/index.ts",
+			testing: "src/testing/index.ts",
+		},
 		// What is @internal would draw the generated messages and grpc-js into the declarations.
 		compilerOptions: { stripInternal: true },
 		// They use Node's URL and AbortSignal, which a project with `types: []` does not have by itself.

@@ -14,8 +14,9 @@ const allowed: Readonly<Record<string, readonly string[]>> = {
 	server: ["rendezvous", "storage", "rpc", "gen"],
 	sdk: ["rpc", "storage", "gen"],
 	runtime: ["sdk", "rendezvous", "storage", "rpc", "gen"],
+	testing: ["runtime", "sdk", "rendezvous", "storage", "rpc", "gen"],
 	launcher: ["sdk", "rendezvous"],
-	cli: ["sdk", "server", "runtime", "rendezvous", "storage", "rpc", "launcher"],
+	cli: ["sdk", "server", "runtime", "rendezvous", "storage", "rpc", "launcher", "testing"],
 };
 const packages: Readonly<Record<string, string>> = {
 	"@grpc/grpc-js": "src/rpc/planted.ts",

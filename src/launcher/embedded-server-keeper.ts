@@ -67,7 +67,7 @@ export class EmbeddedServerKeeper {
 		const port = Number(address.slice(address.lastIndexOf(":") + 1));
 		this.#server = undefined;
 		for (const deadline = Date.now() + patienceMs; !this.#isClosed; ) {
-			const started = await startEmbeddedServer(directory, port);
+			const started = await startEmbeddedServer(directory, { port });
 			const server = readServerAddress(directory);
 			if (server !== undefined && ("address" in started || isLivingProcess(server.pid))) {
 				if (server.address !== address) {

@@ -79,6 +79,28 @@ export interface RendezvousMember {
 	close(): void;
 }
 
+/** How a member is held. */
+export interface AttendOptions {
+	/** Gets the member while it waits for the others. */
+	readonly watch?: (member: RendezvousMember) => void;
+	/** How long loading one batch, or processing it, may take, in milliseconds, before this process is ended. Default: for ever. */
+	readonly stepTimeoutMs?: number | undefined;
+}
+
+/** What holds a member: this thread, or one of its own. */
+export interface MemberHolder {
+	/** Joins a trial run, as `attend` does. */
+	attend(channel: Channel, join: JoinInit, options?: AttendOptions): Promise<Attendance>;
+	/** Ends the holder, if it is not to join. */
+	close(): void;
+}
+
+/** Holds members in the thread that calls: code that blocks it blocks them too, and nothing ends the process. */
+export const memberInThisThread: MemberHolder = {
+	attend: (channel, join, { watch } = {}) => attend(channel, join, watch),
+	close: () => {},
+};
+
 /**
  * Joins a trial run, and waits until all its members are there. `watch` gets the member while it waits.
  *

@@ -4,16 +4,21 @@ import type { Peer } from "../gen/millrace/v1/rendezvous_pb.js";
 import type { RunEnded } from "../gen/millrace/v1/rendezvous_service_pb.js";
 import type { Channel } from "../rpc/channel.js";
 import { threadEntry } from "../thread-entry.js";
-import type { Attendance, Given, JoinInit, RendezvousMember, StepBegin, Taken } from "./client.js";
+import type {
+	Attendance,
+	AttendOptions,
+	Given,
+	JoinInit,
+	MemberHolder,
+	RendezvousMember,
+	StepBegin,
+	Taken,
+} from "./client.js";
 import type { MemberThreadData, MemberThreadEvent, MemberThreadRequest, ThreadError } from "./member-thread.js";
 import { StepMemory } from "./step-memory.js";
 
 /** How to join from a thread. */
-export interface ThreadAttendOptions {
-	/** Gets the member while it waits for the others. */
-	readonly watch?: (member: RendezvousMember) => void;
-	/** How long loading one batch, or processing it, may take, in milliseconds, before this process is ended. Default: for ever. */
-	readonly stepTimeoutMs?: number | undefined;
+export interface ThreadAttendOptions extends AttendOptions {
 	/**
 	 * How long this thread may take to leave or close once the run is over, in milliseconds, before this process is
 	 * ended. Default 30,000.
@@ -25,9 +30,7 @@ export interface ThreadAttendOptions {
 const defaultReactMs = 30_000;
 
 /** A thread that will hold a member's stream. */
-export interface MemberThread {
-	/** Ends the thread, if it is not to join. */
-	close(): void;
+export interface MemberThread extends MemberHolder {
 	/** @internal */
 	readonly worker: Worker;
 }
@@ -40,7 +43,12 @@ export function startMemberThread(): MemberThread {
 	// The parent's --import and --require are for the user's script; in the thread they would only cost time.
 	const worker = new Worker(threadEntry("member-thread", import.meta.url), { execArgv: [] });
 	worker.unref();
-	return { worker, close: () => void worker.terminate() };
+	const thread: MemberThread = {
+		worker,
+		attend: (channel, join, options) => attendInThread(thread, channel, join, options),
+		close: () => void worker.terminate(),
+	};
+	return thread;
 }
 
 /**

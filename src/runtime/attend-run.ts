@@ -1,5 +1,4 @@
-import type { Attendance, JoinInit, RendezvousMember } from "../rendezvous/client.js";
-import { attendInThread, type MemberThread } from "../rendezvous/thread-member.js";
+import type { Attendance, JoinInit, MemberHolder, RendezvousMember } from "../rendezvous/client.js";
 import type { Channel } from "../rpc/channel.js";
 
 /** How a worker joins. */
@@ -11,11 +10,11 @@ export interface AttendRunOptions {
 }
 
 /**
- * As `attendInThread`; says on stderr when the others are not there after `noticeMs`, so that a worker which waits
+ * As `attend`; says on stderr when the others are not there after `noticeMs`, so that a worker which waits
  * for one that was never started does not seem to hang.
  */
 export async function attendRun(
-	thread: MemberThread,
+	holder: MemberHolder,
 	channel: Channel,
 	join: JoinInit,
 	{ noticeMs = 10_000, stepTimeoutMs }: AttendRunOptions = {},
@@ -34,7 +33,7 @@ export async function attendRun(
 		const watch = (joining: RendezvousMember) => {
 			member = joining;
 		};
-		return await attendInThread(thread, channel, join, { watch, stepTimeoutMs });
+		return await holder.attend(channel, join, { watch, stepTimeoutMs });
 	} finally {
 		clearInterval(notice);
 	}

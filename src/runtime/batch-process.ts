@@ -1,7 +1,4 @@
 import { isMillraceError, messageOf } from "../errors.js";
-import { exitCodes } from "../exit-codes.js";
-import { graceMs } from "../grace.js";
-import { watchParentPipe } from "../parent-pipe.js";
 import { atStep } from "../steps.js";
 import { assertProcessor } from "./assert-processor.js";
 import { type BatchProcessOptions, type BatchProcessSettings, checkOptions } from "./batch-process-options.js";
@@ -14,13 +11,12 @@ import { type JoinedRun, joinRun } from "./join-run.js";
 import { oncePerTrial } from "./once-per-trial.js";
 import { type DatasetSource, openDataset } from "./open-dataset.js";
 import type { Part } from "./part.js";
-import { preemptAtSignal } from "./preempt-at-signal.js";
 import { BatchProcessorContext } from "./processor-context.js";
 import { reduceAll } from "./reduce-all.js";
 import { ReplaceableProcessor } from "./replaceable-processor.js";
 import { finishBarrier, stepBarrier } from "./run-barriers.js";
 import { sweepIfFenced, sweepRun } from "./sweep-run.js";
-import { workerStatusFile } from "./worker-status-file.js";
+import { ownProcess, type WorkerProcess } from "./worker-process.js";
 
 /** The class of a processor. */
 export type BatchProcessorClass<B> = new (context: BatchProcessorContext) => BatchProcessor<B>;
@@ -68,35 +64,39 @@ export async function batchProcess<T, B = T[]>(
 		// Before a trial is recorded for nothing.
 		toDataset(source);
 	}
-	return oncePerTrial(() => processTrial(Processor, source, settings));
+	const make = (context: BatchProcessorContext) => new Processor(context);
+	return oncePerTrial(async () => processTrial(make, source, settings, ownProcess()));
 }
 
-async function processTrial<T, B>(
-	Processor: BatchProcessorClass<B>,
+/** Makes a processor of its context. */
+export type MakeProcessor<B> = (context: BatchProcessorContext) => BatchProcessor<B>;
+
+/** Does the work of a worker, whatever process it is in. */
+export async function processTrial<T, B>(
+	make: MakeProcessor<B>,
 	source: DatasetSource<T>,
 	settings: BatchProcessSettings<T, B>,
+	workerProcess: WorkerProcess,
 ): Promise<BatchProcessOutcome> {
-	const allowedMs = graceMs();
-	watchParentPipe(() => process.exit(exitCodes.parentLost));
-	const run = await joinRun(settings).catch((error) => {
+	const run = await joinRun(settings, workerProcess).catch((error) => {
 		if (isMillraceError(error, "deadline_exceeded")) {
 			// The cause is a worker that did not come.
-			workerStatusFile.setAborted();
+			workerProcess.status.setAborted();
 		}
 		throw error;
 	});
 	if (run.kind === "finished") {
 		return { status: "completed", trialId: run.trialId, trialRunId: run.trialRunId };
 	}
-	const releaseSignals = preemptAtSignal(run, allowedMs);
+	const releaseSignals = workerProcess.handleSignals(run);
 	let trialDirectory: string | undefined;
 	try {
 		const dataset = await openDataset(source, run.rendezvous, settings.distributed);
 		const work = await beginWork(run, dataset, settings);
 		trialDirectory = work.trialDirectory;
-		const status = await processAll(Processor, run, dataset, work, settings);
+		const status = await processAll(make, run, dataset, work, settings);
 		if (status === "preempted") {
-			tellPreempted();
+			workerProcess.tellPreempted();
 		}
 		const { trialId, trialRunId } = run.member;
 		return { status, trialId, trialRunId };
@@ -104,7 +104,7 @@ async function processTrial<T, B>(
 		// If the run has ended, that is why everything here fails.
 		const cause = run.rendezvous.signal.aborted ? run.rendezvous.signal.reason : error;
 		if (run.rendezvous.signal.aborted) {
-			workerStatusFile.setAborted();
+			workerProcess.status.setAborted();
 		}
 		await run.rendezvous.leave(messageOf(cause));
 		if (trialDirectory !== undefined) {
@@ -119,7 +119,7 @@ async function processTrial<T, B>(
 }
 
 async function processAll<T, B>(
-	Processor: BatchProcessorClass<B>,
+	makeProcessor: MakeProcessor<B>,
 	run: JoinedRun,
 	dataset: Dataset<T>,
 	work: Work,
@@ -128,7 +128,7 @@ async function processAll<T, B>(
 	const { trialDirectory, baseStep } = work;
 	const { dataLoader, distributed, onError } = settings;
 	await sweepRun(run, trialDirectory);
-	const make = (part: Part) => new Processor(contextOf(part, settings));
+	const make = (part: Part) => makeProcessor(contextOf(part, settings));
 	const current = new ReplaceableProcessor({ run, trialDirectory, baseStep, onError, make });
 	const load = (indices: readonly number[]) => loadBatch(dataset, indices, dataLoader.collate);
 	const runner = new BatchRunner({ current, onError, distributed, load });
@@ -194,11 +194,4 @@ function contextOf(
 		latestCheckpoint: null,
 	};
 	return new BatchProcessorContext(part, { distributed: settings.distributed, info, profile: settings.profile });
-}
-
-/** Makes the process exit with the code for "can go on later", unless a launcher speaks for it. */
-function tellPreempted(): void {
-	if (process.env.MILLRACE_PARENT_PIPE === undefined) {
-		process.exitCode = exitCodes.preempted;
-	}
 }

@@ -5,12 +5,12 @@ import { create } from "@bufbuild/protobuf";
 import { MillraceError } from "../errors.js";
 import { type Member, MemberSchema, type Trial, TrialRunState } from "../gen/millrace/v1/trial_pb.js";
 import type { RendezvousMember } from "../rendezvous/client.js";
-import { startMemberThread } from "../rendezvous/thread-member.js";
 import { connect } from "../sdk/connect.js";
 import type { Connection } from "../sdk/connection.js";
 import { type JsonObject, toJsonObject } from "../sdk/json.js";
 import { attendRun } from "./attend-run.js";
 import type { DistributedContext } from "./distributed/distributed-context.js";
+import { ownProcess, type WorkerProcess } from "./worker-process.js";
 
 /** This worker as a member of a run in which all workers are there. */
 export interface JoinedRun {
@@ -22,6 +22,8 @@ export interface JoinedRun {
 	readonly trial: Trial;
 	/** The experiment's configuration. */
 	readonly config: JsonObject;
+	/** The process that the worker is in. */
+	readonly process: WorkerProcess;
 }
 
 /** A trial whose work was done before. */
@@ -37,14 +39,17 @@ export interface FinishedTrial {
  *
  * Throws `failed_precondition` if several workers have no trial, and what `attend` throws.
  */
-export async function joinRun(options: {
-	distributed: DistributedContext;
-	server: string | undefined;
-	hparams: JsonObject;
-	stepTimeoutMs?: number | undefined;
-}): Promise<JoinedRun | FinishedTrial> {
+export async function joinRun(
+	options: {
+		distributed: DistributedContext;
+		server: string | undefined;
+		hparams: JsonObject;
+		stepTimeoutMs?: number | undefined;
+	},
+	workerProcess: WorkerProcess = ownProcess(),
+): Promise<JoinedRun | FinishedTrial> {
 	const { distributed } = options;
-	const named = idFromEnvironment("MILLRACE_TRIAL_ID");
+	const { named } = workerProcess;
 	if (named === undefined && distributed.size > 1) {
 		throw new MillraceError(
 			"failed_precondition",
@@ -52,14 +57,14 @@ export async function joinRun(options: {
 				" start them with `millrace run CONFIG.yaml`, or set MILLRACE_TRIAL_ID to the id of a trial",
 		);
 	}
-	const thread = startMemberThread();
+	const holder = workerProcess.holdMember();
 	let connection: Connection | undefined;
 	try {
 		connection = await connect({ server: options.server });
-		const trialId = named ?? (await createOwnTrial(connection, options.hparams));
+		const trialId = named?.trialId ?? (await createOwnTrial(connection, options.hparams));
 		const join = {
 			trialId,
-			trialRunId: idFromEnvironment("MILLRACE_TRIAL_RUN_ID") ?? 0,
+			trialRunId: named?.trialRunId ?? 0,
 			memberUuid: randomUUID(),
 			rank: distributed.rank,
 			worldSize: distributed.size,
@@ -69,7 +74,7 @@ export async function joinRun(options: {
 			host: hostname(),
 			pid: process.pid,
 		};
-		const attendance = await attendRun(thread, connection.channel, join, options);
+		const attendance = await attendRun(holder, connection.channel, join, options);
 		if (attendance.kind === "ended") {
 			return finishedTrial(connection, trialId, attendance.ended);
 		}
@@ -82,9 +87,10 @@ export async function joinRun(options: {
 		if (trial === undefined || experiment === undefined) {
 			throw new MillraceError("internal", `the server at ${connection.address} sent trial ${trialId} without its data`);
 		}
-		return { kind: "joined", connection, rendezvous, member, trial, config: (experiment.config ?? {}) as JsonObject };
+		const config = (experiment.config ?? {}) as JsonObject;
+		return { kind: "joined", connection, rendezvous, member, trial, config, process: workerProcess };
 	} catch (error) {
-		thread.close();
+		holder.close();
 		connection?.close();
 		throw error;
 	}
@@ -111,15 +117,4 @@ async function createOwnTrial(connection: Connection, hyperparameters: JsonObjec
 	const experimentId = experiment?.id ?? 0;
 	const { trial } = await connection.trials.createTrial({ requestId: randomUUID(), experimentId, hparams });
 	return trial?.id ?? 0;
-}
-
-function idFromEnvironment(name: string): number | undefined {
-	const text = process.env[name];
-	if (text === undefined || text === "") {
-		return undefined;
-	}
-	if (!/^[1-9]\d{0,8}$/.test(text)) {
-		throw new MillraceError("invalid_argument", `${name} is "${text}"; it must be a whole number of at least 1`);
-	}
-	return Number(text);
 }

@@ -10,7 +10,6 @@ import type { JoinedRun } from "./join-run.js";
 import type { DroppedOutputs } from "./output-files.js";
 import { Part } from "./part.js";
 import type { RecordSpan, ShardBatch } from "./sharding.js";
-import { workerStatusFile } from "./worker-status-file.js";
 
 /** The most dead letters of a commit: with all the text that they may have, it is half of what a message may hold. */
 const mostFailures = 200;
@@ -103,7 +102,7 @@ export class ReplaceableProcessor<B> {
 		part.step = batchIdx + 1;
 		part.reducers.beginBatch(indices[0] ?? 0);
 		run.rendezvous.beginStep({ step: batchIdx, ...range });
-		workerStatusFile.setBatch({ step: batchIdx, ...range });
+		run.process.status.setBatch({ step: batchIdx, ...range });
 		try {
 			await this.#processor.processBatch(batch, batchIdx, { indices, signal: run.rendezvous.signal });
 		} finally {
@@ -118,7 +117,7 @@ export class ReplaceableProcessor<B> {
 	 */
 	async commit(isLast: boolean, alone: readonly RecordSpan[] = []): Promise<void> {
 		atStep("commit.begin");
-		workerStatusFile.setBatch(undefined);
+		this.#options.run.process.status.setBatch(undefined);
 		await this.#called("onCheckpointStart", () => this.#processor.onCheckpointStart?.());
 		atStep("commit.checkpoint-start-done");
 		await this.#committer.commit(isLast, alone);

@@ -2,22 +2,28 @@ import { openSync, writeSync } from "node:fs";
 import type { StepBegin } from "../rendezvous/client.js";
 import { encodeWorkerStatus } from "../worker-status.js";
 
+/** Who is told what a worker is at. */
+export interface WorkerStatusSink {
+	/** Notes that a batch is being processed, or with undefined that a commit follows: none is in flight then. */
+	setBatch(batch: StepBegin | undefined): void;
+	/** Notes that the worker ends because its run has ended. */
+	setAborted(): void;
+}
+
 /**
  * The file in which this process says what it is at, for a launcher that gave it one in MILLRACE_STATUS_FILE: after a
  * SIGKILL nobody else can tell. A file that cannot be written is done without.
  */
-class WorkerStatusFile {
+class WorkerStatusFile implements WorkerStatusSink {
 	#file: number | undefined;
 	#path = process.env.MILLRACE_STATUS_FILE;
 	#batch: StepBegin | undefined;
 
-	/** Notes that a batch is being processed, or with undefined that a commit follows: none is in flight then. */
 	setBatch(batch: StepBegin | undefined): void {
 		this.#batch = batch;
 		this.#write(false);
 	}
 
-	/** Notes that the worker ends because its run has ended. */
 	setAborted(): void {
 		this.#write(true);
 	}

@@ -11,6 +11,8 @@ export type EmbeddedStart =
 	| {
 			/** The server's address as `host:port`. */
 			readonly address: string;
+			/** Ends the server, whoever is connected, and resolves when it is gone. */
+			stop(): Promise<void>;
 	  }
 	| {
 			/** The server's own words. */
@@ -18,6 +20,14 @@ export type EmbeddedStart =
 			/** Whether it failed because another server holds the directory. */
 			readonly isDirectoryTaken: boolean;
 	  };
+
+/** How to start an embedded server. */
+export interface EmbeddedServerOptions {
+	/** The port to listen on. Default: a free one. */
+	readonly port?: number;
+	/** How long a silent worker is kept, in seconds. Default: as `millrace server` says. */
+	readonly leaseSeconds?: number;
+}
 
 // From source, on a busy machine, it takes seconds.
 const startMs = 60_000;
@@ -27,14 +37,18 @@ const startMs = 60_000;
  * serves. The server outlives this process, and ends by itself when nobody is connected. What it logs is
  * added to `server.log` in the data directory.
  *
- * @param port The port to listen on. Default: a free one.
- *
  * Throws `failed_precondition` if the directory cannot be made, or the command is not beside this module.
  */
-export async function startEmbeddedServer(directory: string, port = 0): Promise<EmbeddedStart> {
+export async function startEmbeddedServer(
+	directory: string,
+	{ port = 0, leaseSeconds }: EmbeddedServerOptions = {},
+): Promise<EmbeddedStart> {
 	const log = openLog(directory);
 	try {
 		const command = [...serverCommand(), "server", "--embedded", "--port", `${port}`, "--data", directory];
+		if (leaseSeconds !== undefined) {
+			command.push("--lease", `${leaseSeconds}`);
+		}
 		const child = spawn(process.execPath, command, {
 			detached: true,
 			env: { ...process.env, MILLRACE_PARENT_PIPE: "" },
@@ -75,12 +89,22 @@ function startOf(child: ChildProcess, written: () => string): Promise<EmbeddedSt
 		createInterface({ input: child.stdout as Socket }).on("line", (line) => {
 			const address = /^millrace server \S+ serving at (\S+), data in /.exec(line)?.[1];
 			if (address !== undefined) {
-				settle({ address });
+				settle({ address, stop: () => stop(child) });
 			}
 		});
 		child.once("error", (error) => fail(messageOf(error)));
 		child.once("close", (code, signal) => fail(`it ended with ${signal ?? `exit code ${code}`} before it served`));
 	});
+}
+
+async function stop(child: ChildProcess): Promise<void> {
+	if (child.exitCode !== null || child.signalCode !== null) {
+		return;
+	}
+	const ended = new Promise((resolve) => child.once("exit", resolve));
+	child.ref();
+	child.kill("SIGTERM");
+	await ended;
 }
 
 /** Why a server may have ended without a word; "" where nothing explains it. */

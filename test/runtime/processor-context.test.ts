@@ -61,7 +61,7 @@ async function run(
 const code = (expected: string, message: RegExp) => (error: unknown) =>
 	isMillraceError(error) && error.code === expected && message.test(error.message);
 
-describe("BatchProcessorContext", { timeout: 60_000 }, () => {
+describe("BatchProcessorContext", { timeout: 240_000 }, () => {
 	it("gives the hyperparameters and what the run is part of", async () => {
 		let seen: BatchProcessorContext | undefined;
 		const trial = await run(1, { construct: (context) => (seen = context) }, { hparams: { depth: 3, aB_c: [1] } });
