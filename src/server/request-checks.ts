@@ -107,13 +107,7 @@ export function checkedCount(field: string, value: bigint): number {
 export function assertFiles(field: string, files: readonly StoredFile[]): void {
 	const paths = new Set<string>();
 	for (const [i, file] of files.entries()) {
-		const parts = file.path.split("/");
-		if (parts.some((part) => part === "" || part === "." || part === "..") || /[\0\\]/.test(file.path)) {
-			throw new MillraceError(
-				"invalid_argument",
-				`${field}[${i}].path is ${JSON.stringify(file.path)}; it must be a relative path with "/" and without ".."`,
-			);
-		}
+		assertFile(`${field}[${i}]`, file);
 		if (paths.has(file.path)) {
 			throw new MillraceError(
 				"invalid_argument",
@@ -121,13 +115,24 @@ export function assertFiles(field: string, files: readonly StoredFile[]): void {
 			);
 		}
 		paths.add(file.path);
-		checkedCount(`${field}[${i}].size_bytes`, file.sizeBytes);
-		if (!/^[0-9a-f]{64}$/.test(file.sha256)) {
-			throw new MillraceError(
-				"invalid_argument",
-				`${field}[${i}].sha256 is ${JSON.stringify(file.sha256)}; it must be 64 hexadecimal digits in lower case`,
-			);
-		}
+	}
+}
+
+/** Throws `invalid_argument` if a file has a malformed path, size or digest. */
+export function assertFile(field: string, file: StoredFile): void {
+	const parts = file.path.split("/");
+	if (parts.some((part) => part === "" || part === "." || part === "..") || /[\0\\]/.test(file.path)) {
+		throw new MillraceError(
+			"invalid_argument",
+			`${field}.path is ${JSON.stringify(file.path)}; it must be a relative path with "/" and without ".."`,
+		);
+	}
+	checkedCount(`${field}.size_bytes`, file.sizeBytes);
+	if (!/^[0-9a-f]{64}$/.test(file.sha256)) {
+		throw new MillraceError(
+			"invalid_argument",
+			`${field}.sha256 is ${JSON.stringify(file.sha256)}; it must be 64 hexadecimal digits in lower case`,
+		);
 	}
 }
 

@@ -17,6 +17,7 @@ import { createRendezvousService, type Rendezvous } from "../rendezvous/service.
 import { RpcServer } from "../rpc/server.js";
 import type { ErrorLog } from "../rpc/status.js";
 import { version } from "../version.js";
+import { CheckpointFiles } from "./checkpoint-files.js";
 import { clusterId } from "./db/cluster.js";
 import { Database } from "./db/database.js";
 import { keepAnswersFew } from "./db/first-answers.js";
@@ -114,6 +115,7 @@ export async function startServer(options: ServerOptions = {}): Promise<RunningS
 		const rpc = new RpcServer(log);
 		const { rendezvous, context } = await addServices(rpc, db, directory, log, options.leaseMs);
 		undo.push(
+			() => context.checkpointFiles.close(),
 			closeForgottenRuns(context, (error) => log("a run that nobody attends to stays open", error)),
 			() => rpc.close(),
 			() => rendezvous.close(),
@@ -175,7 +177,8 @@ async function addServices(
 	const defaultStorage = directoryStorageAt(storagePath);
 	const rendezvous = createRendezvousService({ ledger: createRunLedger(db), log, leaseMs });
 	const owners = new RunOwners({ db, leaseMs: rendezvous.leaseMs, rendezvous });
-	const context: ServiceContext = { db, defaultStorage, owners, runClosed: rendezvous.runClosed };
+	const checkpointFiles = new CheckpointFiles(db, log);
+	const context: ServiceContext = { db, defaultStorage, checkpointFiles, owners, runClosed: rendezvous.runClosed };
 	const info = create(GetServerInfoResponseSchema, {
 		version,
 		clusterId: await clusterId(db),

@@ -1,4 +1,4 @@
-import { mkdir, open, readdir, rm, stat } from "node:fs/promises";
+import { mkdir, readdir, rm, stat } from "node:fs/promises";
 import { dirname, join, relative, resolve, sep } from "node:path";
 import { isMillraceError, MillraceError } from "../errors.js";
 import type { DirectoryStorage } from "../gen/millrace/v1/storage_pb.js";
@@ -7,6 +7,7 @@ import { fileError } from "./file-error.js";
 import type { LocalFile } from "./local-files.js";
 import { type ManifestEntry, resolveManifestPath } from "./manifest.js";
 import type { ListedFile, StorageManager } from "./storage-manager.js";
+import { syncDirectory } from "./sync-directory.js";
 
 /** Storage in a directory that every worker sees under the same path. The directory has to exist. */
 export function directoryStorage(storage: Pick<DirectoryStorage, "containerPath">): StorageManager {
@@ -23,6 +24,7 @@ export function storageBelow(root: string, mount: string, field: string): Storag
 	return {
 		root: absoluteRoot,
 		directory,
+		assertReachable: () => assertMounted(mount, field),
 		async prepare(uuid) {
 			await assertMounted(mount, field);
 			const path = directory(uuid);
@@ -81,20 +83,6 @@ async function upload(directory: string, files: readonly LocalFile[]): Promise<v
 	// A file is durable only with the directories that lead to it.
 	for (const parent of parents) {
 		await syncDirectory(parent);
-	}
-}
-
-async function syncDirectory(path: string): Promise<void> {
-	try {
-		await mkdir(path, { recursive: true });
-		const handle = await open(path, "r");
-		try {
-			await handle.sync();
-		} finally {
-			await handle.close();
-		}
-	} catch (cause) {
-		throw fileError(cause, `cannot sync ${path}`);
 	}
 }
 

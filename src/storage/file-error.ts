@@ -11,6 +11,12 @@ const codes: Readonly<Record<string, ErrorCode>> = {
 	EMFILE: "resource_exhausted",
 	EISDIR: "failed_precondition",
 	EEXIST: "failed_precondition",
+	ENOTEMPTY: "failed_precondition",
+	ELOOP: "failed_precondition",
+	EBUSY: "failed_precondition",
+	ENAMETOOLONG: "invalid_argument",
+	EIO: "data_loss",
+	EFBIG: "resource_exhausted",
 };
 
 /**

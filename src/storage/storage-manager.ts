@@ -21,6 +21,8 @@ export interface StorageManager {
 	readonly root: string;
 	/** The absolute path of the directory `uuid`, which may not exist yet. */
 	directory(uuid: string): string;
+	/** Throws `failed_precondition` if the storage is not there, as when it is not mounted. */
+	assertReachable(): Promise<void>;
 	/** Makes the directory `uuid` where it is missing, and returns its absolute path. */
 	prepare(uuid: string): Promise<string>;
 	/**

@@ -9,6 +9,7 @@ import { TrialService } from "../../src/gen/millrace/v1/trial_service_pb.js";
 import type { Connection } from "../../src/sdk/connection.js";
 import { joinRun, startTrial, type TestWorker } from "../server/start-trial.js";
 import type { TestServer } from "../support/start-test-server.js";
+import { checkpointWriteCases } from "./checkpoint-write-cases.js";
 import { experimentWriteCases } from "./experiment-write-cases.js";
 import { logWriteCases } from "./log-write-cases.js";
 import { modelWriteCases } from "./model-write-cases.js";
@@ -23,6 +24,7 @@ export const writeCases: Readonly<Record<string, WriteCase>> = {
 	...logWriteCases,
 	...trialWriteCases,
 	...experimentWriteCases,
+	...checkpointWriteCases,
 
 	"ExperimentService.CreateExperiment": async (_server, wire) => () =>
 		wire.experiments.createExperiment({ requestId: randomUUID(), config: { name: "twice" } }),

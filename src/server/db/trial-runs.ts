@@ -2,6 +2,7 @@ import { create } from "@bufbuild/protobuf";
 import { timestampFromMs } from "@bufbuild/protobuf/wkt";
 import { MillraceError } from "../../errors.js";
 import { type TrialRun, TrialRunSchema, TrialRunState } from "../../gen/millrace/v1/trial_pb.js";
+import { giveUpCheckpoints } from "./checkpoint-removals.js";
 import type { Reader, Transaction } from "./database.js";
 import { compactDoneRanges } from "./done-ranges.js";
 import { enumName, enumValue } from "./enum-name.js";
@@ -167,6 +168,7 @@ export async function closeRun(
 	// No commit can come any more.
 	await archiveUnconfirmed(tx, trialId, trialRunId);
 	await dropUnfinishedOutputs(tx, trialId);
+	await giveUpCheckpoints(tx, trialId, trialRunId);
 	switch (state) {
 		case TrialRunState.COMPLETED:
 			await setTrialState(tx, trialId, "COMPLETED");

@@ -1,52 +1,86 @@
 import { create } from "@bufbuild/protobuf";
 import { MillraceError } from "../../errors.js";
+import { CheckpointSortBy, CheckpointState } from "../../gen/millrace/v1/checkpoint_pb.js";
 import {
 	type CheckpointService,
 	CompleteCheckpointResponseSchema,
 	CreateCheckpointResponseSchema,
+	RemoveCheckpointFilesResponseSchema,
+	UpdateCheckpointMetadataResponseSchema,
 } from "../../gen/millrace/v1/checkpoint_service_pb.js";
+import { OrderBy } from "../../gen/millrace/v1/list_pb.js";
+import type { StoredFile } from "../../gen/millrace/v1/storage_pb.js";
 import type { ServiceHandlers } from "../../rpc/handler.js";
+import { isPartPath } from "../../storage/part-file.js";
+import { isSmallerBetter, listCheckpoints } from "../db/checkpoint-list.js";
+import { removeCheckpointFiles } from "../db/checkpoint-removals.js";
 import {
 	completeCheckpoint,
 	createCheckpoint,
 	findCheckpointByFiles,
-	getCheckpoint,
-	listCheckpoints,
-} from "../db/checkpoints.js";
-import { once } from "../db/request-ids.js";
-import { parsePage } from "../page-token.js";
-import { assertFiles, assertRequestId, checkedUuid } from "../request-checks.js";
+	updateCheckpointMetadata,
+} from "../db/checkpoint-writes.js";
+import { getCheckpoint, toCheckpoint } from "../db/checkpoints.js";
+import { findAnswer, once } from "../db/request-ids.js";
+import { allFiles, globMatcher } from "../file-globs.js";
+import { assertMetadataChange, checkedObject } from "../metadata-change.js";
+import { isDescending, parseSortedPage } from "../page-token.js";
+import {
+	assertEnum,
+	assertFile,
+	assertFiles,
+	assertId,
+	assertNotNegative,
+	assertRequestId,
+	assertText,
+	checkedCount,
+	checkedUuid,
+	required,
+} from "../request-checks.js";
 import type { ServiceContext } from "./service-context.js";
-import { unimplemented } from "./unimplemented.js";
+
+const largestPiece = 4 * 1024 * 1024;
 
 /** Operates on checkpoints. */
 export function createCheckpointService({
 	db,
 	defaultStorage,
+	checkpointFiles,
 }: ServiceContext): ServiceHandlers<typeof CheckpointService> {
 	return {
-		async createCheckpoint({ requestId, metadata, files, reuse }) {
+		async createCheckpoint({ requestId, metadata, files, reuse, trialId, trialRunId }) {
 			assertRequestId(requestId);
-			assertFiles("files", files);
+			checkedObject("metadata", metadata);
+			assertCheckpointFiles(files);
 			if (reuse && files.length === 0) {
 				throw new MillraceError("invalid_argument", "files is empty; with reuse, name the files to look for");
 			}
-			return db.write((tx) =>
+			assertNotNegative("trial_id", trialId);
+			if (trialId > 0) {
+				assertId("trial_run_id", trialRunId);
+			} else if (trialRunId !== 0) {
+				throw new MillraceError("invalid_argument", `trial_run_id is ${trialRunId}, but trial_id is missing; set both`);
+			}
+			const response = await db.write((tx) =>
 				once(tx, requestId, CreateCheckpointResponseSchema, async () => {
 					const same = reuse ? await findCheckpointByFiles(tx, files) : undefined;
-					const checkpoint = same ?? (await createCheckpoint(tx, { metadata, storage: defaultStorage }));
-					return create(CreateCheckpointResponseSchema, { checkpoint });
+					const asked = { metadata, defaultStorage, trialId, trialRunId };
+					return create(CreateCheckpointResponseSchema, { checkpoint: same ?? (await createCheckpoint(tx, asked)) });
 				}),
 			);
+			await checkpointFiles.prepare(required("checkpoint", response.checkpoint));
+			return response;
 		},
 
-		async completeCheckpoint({ checkpointUuid, files, reuse }) {
+		async completeCheckpoint({ checkpointUuid, files, reuse, metadata }) {
 			const uuid = checkedUuid("checkpoint_uuid", checkpointUuid);
-			assertFiles("files", files);
+			checkedObject("metadata", metadata);
+			assertCheckpointFiles(files);
 			if (files.length === 0) {
 				throw new MillraceError("invalid_argument", "files is empty; a checkpoint needs at least one file");
 			}
-			const checkpoint = await db.write((tx) => completeCheckpoint(tx, uuid, files, reuse));
+			const checkpoint = await db.write((tx) => completeCheckpoint(tx, uuid, { files, reuse, metadata }));
+			await checkpointFiles.remove([uuid]);
 			return create(CompleteCheckpointResponseSchema, { checkpoint });
 		},
 
@@ -55,19 +89,124 @@ export function createCheckpointService({
 		},
 
 		async listCheckpoints(request) {
-			const page = parsePage("checkpoints", request);
-			const before = Number(page.after ?? Number.MAX_SAFE_INTEGER);
-			const found = await listCheckpoints(db, before, page.size + 1);
-			const shown = found.slice(0, page.size);
-			return {
-				checkpoints: shown.map(({ checkpoint }) => checkpoint),
-				nextPageToken: page.next(found.length, () => shown.at(-1)?.id ?? 0),
-			};
+			const { trialId, experimentId, states, sortBy, sortByMetric: metric } = request;
+			assertNotNegative("trial_id", trialId);
+			assertNotNegative("experiment_id", experimentId);
+			for (const [i, state] of states.entries()) {
+				assertEnum(`states[${i}]`, CheckpointState, state);
+			}
+			assertEnum("sort_by", CheckpointSortBy, sortBy);
+			const isByTime =
+				metric === "" && (sortBy === CheckpointSortBy.UNSPECIFIED || sortBy === CheckpointSortBy.END_TIME);
+			if (!isByTime && trialId === 0 && experimentId === 0) {
+				const asked = metric === "" ? `sort_by is ${CheckpointSortBy[sortBy]}` : "sort_by_metric is set";
+				throw new MillraceError("invalid_argument", `${asked}, which needs a trial_id or an experiment_id`);
+			}
+			const smallerIsBetter = await isSmallerBetter(db, request);
+			const isByMetric = metric !== "" || sortBy === CheckpointSortBy.SEARCHER_METRIC;
+			const newestFirst = metric === "" && sortBy === CheckpointSortBy.UNSPECIFIED;
+			const page = parseSortedPage(request, {
+				key: "key",
+				kind: metric === "" && sortBy === CheckpointSortBy.UUID ? "text" : "number",
+				descending: isDescending(
+					request.orderBy,
+					newestFirst || (isByMetric && !smallerIsBetter) ? OrderBy.DESC : OrderBy.ASC,
+				),
+			});
+			const found = await listCheckpoints(db, request, { sortBy, metric }, page);
+			const { rows, nextPageToken } = page.take(
+				found,
+				({ position }) => position,
+				({ row }) => row.files.length + row.metadata.length + (row.config?.length ?? 0) + (row.hparams?.length ?? 0),
+			);
+			return { checkpoints: rows.map(({ row }) => toCheckpoint(row)), nextPageToken };
 		},
 
-		updateCheckpointMetadata: unimplemented,
-		removeCheckpointFiles: unimplemented,
-		readCheckpointFile: unimplemented,
-		writeCheckpointFile: unimplemented,
+		async updateCheckpointMetadata({ requestId, checkpointUuid, metadata }) {
+			assertRequestId(requestId);
+			const uuid = checkedUuid("checkpoint_uuid", checkpointUuid);
+			const change = required("metadata", metadata);
+			assertMetadataChange("metadata", change);
+			return db.write((tx) =>
+				once(tx, requestId, UpdateCheckpointMetadataResponseSchema, async () =>
+					create(UpdateCheckpointMetadataResponseSchema, {
+						checkpoint: await updateCheckpointMetadata(tx, uuid, change),
+					}),
+				),
+			);
+		},
+
+		async removeCheckpointFiles({ requestId, checkpointUuids, globs }) {
+			assertRequestId(requestId);
+			if (checkpointUuids.length === 0) {
+				throw new MillraceError("invalid_argument", "checkpoint_uuids is empty; name at least one checkpoint");
+			}
+			const uuids = checkpointUuids.map((uuid, i) => checkedUuid(`checkpoint_uuids[${i}]`, uuid));
+			const matches = globMatcher("globs", globs);
+			const isRepeated = (await findAnswer(db, requestId, RemoveCheckpointFilesResponseSchema)) !== undefined;
+			const stored = new Map<string, ReadonlySet<string>>();
+			if (globs.length === 0 && !isRepeated) {
+				for (const uuid of new Set(uuids)) {
+					stored.set(uuid, await checkpointFiles.listStored(await getCheckpoint(db, uuid)));
+				}
+			}
+			const isDoomed = (uuid: string, path: string) =>
+				globs.length === 0 ? stored.get(uuid)?.has(path) === false : matches(path);
+			const response = await db.write((tx) =>
+				once(tx, requestId, RemoveCheckpointFilesResponseSchema, async () => {
+					await removeCheckpointFiles(tx, uuids, isDoomed, globs.includes(allFiles));
+					const checkpoints = await Promise.all(uuids.map((uuid) => getCheckpoint(tx, uuid)));
+					return create(RemoveCheckpointFilesResponseSchema, { checkpoints });
+				}),
+			);
+			await checkpointFiles.remove(uuids);
+			return response;
+		},
+
+		async *readCheckpointFile({ checkpointUuid, path, offset }, { signal }) {
+			const uuid = checkedUuid("checkpoint_uuid", checkpointUuid);
+			assertText("path", path);
+			for await (const data of checkpointFiles.read(uuid, path, checkedCount("offset", offset), signal)) {
+				yield { data };
+			}
+		},
+
+		async writeCheckpointFile({ checkpointUuid, file, offset, data }) {
+			const uuid = checkedUuid("checkpoint_uuid", checkpointUuid);
+			const whole = required("file", file);
+			assertFile("file", whole);
+			assertOutsideParts("file", whole);
+			const from = checkedCount("offset", offset);
+			if (data.length > largestPiece) {
+				throw new MillraceError(
+					"invalid_argument",
+					`data has ${data.length} bytes; at most ${largestPiece} are allowed`,
+				);
+			}
+			if (from + data.length > whole.sizeBytes) {
+				throw new MillraceError(
+					"invalid_argument",
+					`the piece ends at byte ${from + data.length}, but file.size_bytes is ${whole.sizeBytes}; send no more than the file`,
+				);
+			}
+			const { sizeBytes, complete } = await checkpointFiles.write(uuid, whole, from, data);
+			return { sizeBytes: BigInt(sizeBytes), complete };
+		},
 	};
+}
+
+function assertCheckpointFiles(files: readonly StoredFile[]): void {
+	assertFiles("files", files);
+	for (const [i, file] of files.entries()) {
+		assertOutsideParts(`files[${i}]`, file);
+	}
+}
+
+function assertOutsideParts(field: string, { path }: StoredFile): void {
+	if (isPartPath(path)) {
+		throw new MillraceError(
+			"invalid_argument",
+			`${field}.path is ${JSON.stringify(path)}, where files lie that are not whole yet; use another name`,
+		);
+	}
 }

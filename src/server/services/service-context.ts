@@ -1,5 +1,6 @@
 import type { Storage } from "../../gen/millrace/v1/storage_pb.js";
 import type { TrialRunState } from "../../gen/millrace/v1/trial_pb.js";
+import type { CheckpointFiles } from "../checkpoint-files.js";
 import type { Database } from "../db/database.js";
 import type { RunOwners } from "../run-owners.js";
 
@@ -8,6 +9,8 @@ export interface ServiceContext {
 	readonly db: Database;
 	/** Where files are kept whose experiment names no storage. */
 	readonly defaultStorage: Storage;
+	/** The files of checkpoints, as far as this server reaches them. */
+	readonly checkpointFiles: CheckpointFiles;
 	/** Who owns the open runs. */
 	readonly owners: RunOwners;
 	/** Tells the members of a run that it was closed by someone else. */

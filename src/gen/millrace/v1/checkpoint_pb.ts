@@ -235,7 +235,8 @@ export const CheckpointStateSchema: GenEnum<CheckpointState> = /*@__PURE__*/
   enumDesc(file_millrace_v1_checkpoint, 0);
 
 /**
- * What checkpoints are sorted by. Those that are equal in it are sorted by report time and id, in the same direction.
+ * What checkpoints are sorted by. Those that are equal in it are sorted by when they were created, in the same direction.
+ * Those that lack it come last in both directions, the newest of them first.
  *
  * @generated from enum millrace.v1.CheckpointSortBy
  */
@@ -283,8 +284,8 @@ export enum CheckpointSortBy {
   STATE = 5,
 
   /**
-   * training.searcher_metric. Those without one come last, in both directions. Unspecified direction: the best first,
-   * by the configuration's `searcher.smaller_is_better`.
+   * training.searcher_metric; NaN counts as lacking it. Unspecified direction: the best first, by the configuration's
+   * `searcher.smaller_is_better`.
    *
    * @generated from enum value: CHECKPOINT_SORT_BY_SEARCHER_METRIC = 6;
    */

@@ -128,7 +128,7 @@ export type CompleteCheckpointRequest = Message<"millrace.v1.CompleteCheckpointR
   reuse: boolean;
 
   /**
-   * Metadata to add: each top-level key is set.
+   * Metadata to add: each top-level key is set. A checkpoint that is reused keeps its own.
    *
    * @generated from field: google.protobuf.Struct metadata = 4;
    */
@@ -380,8 +380,9 @@ export type RemoveCheckpointFilesRequest = Message<"millrace.v1.RemoveCheckpoint
   checkpointUuids: string[];
 
   /**
-   * Which files: those whose path matches one of these globs, in which "**" stands for any number of directories; `**\/*` is all. With none, files
-   * that are gone from the storage are dropped from the lists.
+   * Which files: those whose path matches one of these globs, in which "**" stands for any number of directories; `**\/*`
+   * is all. With none, files that are gone from the storage are dropped from the lists. At most 1000 globs, each of at
+   * most 1000 characters.
    *
    * @generated from field: repeated string globs = 3;
    */
@@ -562,7 +563,8 @@ export const CheckpointService: GenService<{
    * Records the files of a checkpoint and sets it COMPLETED.
    *
    * NOT_FOUND if it does not exist. FAILED_PRECONDITION if it is neither ACTIVE nor COMPLETED with the
-   * same files.
+   * same files and metadata, or if a file that came over the wire is not whole. One that a run has not completed when
+   * the run ends is ERROR.
    *
    * @generated from rpc millrace.v1.CheckpointService.CompleteCheckpoint
    */
@@ -609,10 +611,12 @@ export const CheckpointService: GenService<{
   },
   /**
    * Removes files of some checkpoints: from their lists at once, from the storage after that. A checkpoint that keeps
-   * some is PARTIALLY_DELETED, one that keeps none is DELETED.
+   * some is PARTIALLY_DELETED, one that keeps none is DELETED. One that is still being written is given up, which takes
+   * the glob `**\/*`: it is ERROR.
    *
    * NOT_FOUND if one of the checkpoints does not exist. FAILED_PRECONDITION if one is the checkpoint of a model version,
-   * or is still being written; then none is changed. INVALID_ARGUMENT if a glob is empty or has "..".
+   * or is still being written and the globs have no `**\/*`; then none is changed. INVALID_ARGUMENT if a glob is empty or
+   * has "..".
    *
    * @generated from rpc millrace.v1.CheckpointService.RemoveCheckpointFiles
    */
@@ -625,7 +629,8 @@ export const CheckpointService: GenService<{
    * Streams what a file of a checkpoint contains, for those who do not reach its storage themselves.
    *
    * NOT_FOUND if the checkpoint or the file does not exist. FAILED_PRECONDITION if the server does not reach the storage.
-   * DATA_LOSS if what is stored is shorter than what the checkpoint lists. OUT_OF_RANGE if the offset lies beyond its end.
+   * DATA_LOSS if what is stored is gone, or shorter than what the checkpoint lists. OUT_OF_RANGE if the offset lies beyond
+   * its end.
    *
    * @generated from rpc millrace.v1.CheckpointService.ReadCheckpointFile
    */
