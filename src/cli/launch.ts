@@ -6,7 +6,9 @@ import { TrialRunState } from "../gen/millrace/v1/trial_pb.js";
 import { graceMs } from "../grace.js";
 import { lastRunState } from "../launcher/last-run-state.js";
 import { launch } from "../launcher/launch.js";
+import { LineKeeper } from "../launcher/line-keeper.js";
 import { preemptRun } from "../launcher/preempt-run.js";
+import { withLogsKept } from "../logs-kept.js";
 import { watchParentPipe } from "../parent-pipe.js";
 import { onStopSignals } from "../stop-signals.js";
 import { addNodeFlags, type NodeFlags, nodesOf } from "./node-flags.js";
@@ -48,6 +50,7 @@ async function runLaunch(command: string[], flags: LaunchFlags): Promise<void> {
 	const { nodeCount, nodeRank, env } = nodesOf(flags, process.env);
 	const stopSignals = onStopSignals({ output: [process.stdout, process.stderr] });
 	watchNpx(() => stopSignals.ask("SIGTERM"));
+	const keeper = LineKeeper.forWorkers(env);
 	const launched = await launch({
 		command,
 		workerCount: workerCount(flags.nprocPerNode ?? flags.nproc_per_node),
@@ -56,11 +59,12 @@ async function runLaunch(command: string[], flags: LaunchFlags): Promise<void> {
 		graceMs: graceMs(flags.grace),
 		askToStop: (signal) => preemptRun(signal, env),
 		failureGraceMs: flags.failureGrace * 1_000,
-		env,
+		env: keeper === undefined ? env : withLogsKept(env),
 		nextStep: env.MILLRACE_TRIAL_ID && !env.MILLRACE_PARENT_PIPE ? nextStep(env.MILLRACE_TRIAL_ID) : undefined,
 		isCalledOff: () => isCalledOff(env),
 		writeStdout: (text) => process.stdout.write(text),
 		writeStderr: (text) => process.stderr.write(text),
+		keepLine: keeper && ((line) => keeper.keep(line)),
 	});
 	let isOrphan = false;
 	watchParentPipe(() => {
@@ -69,6 +73,11 @@ async function runLaunch(command: string[], flags: LaunchFlags): Promise<void> {
 	});
 	stopSignals.deliver((signal) => launched.interrupt(signal));
 	const exitCode = await launched.finished;
+	const lostLines = (await keeper?.close()) ?? 0;
+	if (lostLines > 0) {
+		const lines = lostLines === 1 ? "1 line" : `${lostLines} lines`;
+		process.stderr.write(`millrace: the server did not take the last ${lines} of the log of the trial in time\n`);
+	}
 	if (isOrphan) {
 		process.exitCode = exitCodes.parentLost;
 	} else {

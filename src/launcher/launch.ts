@@ -36,6 +36,16 @@ export interface LaunchOptions {
 	readonly writeStdout: (text: string) => void;
 	/** Takes what the workers write to stderr, in whole prefixed lines, and the report of a failure. */
 	readonly writeStderr: (text: string) => void;
+	/** Takes each of these lines without its prefix. Default: nobody does. */
+	readonly keepLine?: ((line: PrintedLine) => void) | undefined;
+}
+
+/** A line that was printed. */
+export interface PrintedLine {
+	/** The worker; undefined for a line of the report of a failure. */
+	readonly rank: number | undefined;
+	readonly stream: "stdout" | "stderr";
+	readonly text: string;
 }
 
 /** The workers of one node, running. */
@@ -187,7 +197,11 @@ export async function launch(options: LaunchOptions): Promise<Launch> {
 			peakBytes: watches.reduce((sum, watch) => sum + watch.look().peakBytes, 0),
 			limitBytes: memoryLimit(),
 		});
-		options.writeStderr(formatFailure(options.command, root, { explanation, nextStep: options.nextStep }));
+		const report = formatFailure(options.command, root, { explanation, nextStep: options.nextStep });
+		options.writeStderr(report);
+		for (const text of report.trimEnd().split("\n")) {
+			options.keepLine?.({ rank: undefined, stream: "stderr", text });
+		}
 		return exitCodeOf(root.end);
 	}
 
@@ -230,14 +244,15 @@ function workerEnvironment(
 
 function passOn(group: ProcessGroup, rank: number, options: LaunchOptions) {
 	const lastLines: string[] = [];
-	const keep = (line: string) => {
-		lastLines.push(line);
+	const keep = (stream: PrintedLine["stream"]) => (text: string) => {
+		options.keepLine?.({ rank, stream, text });
+		lastLines.push(text);
 		if (lastLines.length > shownLines) {
 			lastLines.shift();
 		}
 	};
-	const stdout = createLinePrefixer(`[rank=${rank}] `, options.writeStdout, keep);
-	const stderr = createLinePrefixer(`[rank=${rank}] `, options.writeStderr, keep);
+	const stdout = createLinePrefixer(`[rank=${rank}] `, options.writeStdout, keep("stdout"));
+	const stderr = createLinePrefixer(`[rank=${rank}] `, options.writeStderr, keep("stderr"));
 	group.stdout.on("data", stdout.push);
 	group.stderr.on("data", stderr.push);
 	return {

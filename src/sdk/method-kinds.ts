@@ -42,6 +42,7 @@ export const experimentMethods: MethodKinds<Experiment> = {
 export const trialMethods: MethodKinds<Trial> = {
 	getMetrics: "list",
 	iterMetrics: "list",
+	iterLogs: "list",
 	listOutputs: "list",
 	downloadOutputs: "promise",
 	listErrors: "list",

@@ -1,9 +1,9 @@
 import { timestampDate } from "@bufbuild/protobuf/wkt";
-import { isMillraceError } from "../errors.js";
 import type { MetricReport } from "../gen/millrace/v1/metric_pb.js";
 import { type AsyncList, asyncList } from "./async-list.js";
 import { fromJsonText, type JsonObject } from "./json.js";
 import { assertMetricGroup } from "./metric-group.js";
+import { resumedStream } from "./resumed-stream.js";
 
 /**
  * One report of metrics.
@@ -37,7 +37,7 @@ interface MetricBatch {
 
 /**
  * Reads metric reports from the stream that `open` starts for a group, "" for all, and a resume token, "" for the
- * start. A stream that breaks, as when the server is started again, goes on after the last message that came.
+ * start. It goes on where it breaks, as `resumedStream` does.
  *
  * Reading throws `invalid_argument` if the group is empty or has a dot, `unavailable` if the server does not come back.
  */
@@ -49,23 +49,9 @@ export function trialMetricsList<M extends JsonObject>(
 		if (group !== undefined) {
 			assertMetricGroup(group);
 		}
-		let resumeToken = "";
-		for (let isRead = false; !isRead; ) {
-			let hasCome = false;
-			try {
-				for await (const batch of await open({ group: group ?? "", resumeToken })) {
-					hasCome = true;
-					resumeToken = batch.resumeToken;
-					for (const report of batch.reports) {
-						yield fromReport<M>(report);
-					}
-				}
-				isRead = true;
-			} catch (error) {
-				// Before its first message the call is repeated by the client: where that failed, no server came back.
-				if (!hasCome || resumeToken === "" || !isMillraceError(error, "unavailable")) {
-					throw error;
-				}
+		for await (const batch of resumedStream((resumeToken) => open({ group: group ?? "", resumeToken }))) {
+			for (const report of batch.reports) {
+				yield fromReport<M>(report);
 			}
 		}
 	});

@@ -11,6 +11,7 @@ import type { FieldsOf } from "./fields.js";
 import { fromJsonText, type JsonObject } from "./json.js";
 import type { Pending } from "./pending.js";
 import type { Session } from "./session.js";
+import { type TrialLog, type TrialLogOptions, trialLogList } from "./trial-logs.js";
 import { type TrialMetrics, trialMetricsList } from "./trial-metrics.js";
 
 /** The state of a trial. COMPLETED and CANCELED are final; a trial in ERROR can be activated, or joined again. */
@@ -98,6 +99,19 @@ export class Trial {
 	 */
 	iterMetrics<M extends JsonObject = JsonObject>(group?: string): AsyncList<TrialMetrics<M>> {
 		return this.getMetrics<M>(group);
+	}
+
+	/**
+	 * Reads what the workers printed, in the order of its arrival at the server. With `follow` it goes on until the
+	 * trial is COMPLETED, CANCELED or ERROR and the last lines have come; also when the server is started again.
+	 *
+	 * Reading throws `invalid_argument` for wrong options, for `head` together with `tail`, and for a regular expression
+	 * that is none or takes seconds.
+	 *
+	 * Python: iter_logs(follow, head, tail, …)
+	 */
+	iterLogs(options: TrialLogOptions = {}): AsyncList<TrialLog> {
+		return trialLogList(this.id, options, () => this.#session.connection());
 	}
 
 	/** Lists the committed output files in the order of their paths. */

@@ -63,7 +63,7 @@ export type LogEntry = Message<"millrace.v1.LogEntry"> & {
   stream: LogStream;
 
   /**
-   * The program that sent it, such as "worker" or "launch".
+   * The program whose line it is, such as "worker" or "launch".
    *
    * @generated from field: string source = 7;
    */
@@ -133,7 +133,7 @@ export type NewLogEntry = Message<"millrace.v1.NewLogEntry"> & {
   stream: LogStream;
 
   /**
-   * The program that sends it; at most 256 characters.
+   * The program whose line it is; at most 256 characters.
    *
    * @generated from field: string source = 5;
    */
