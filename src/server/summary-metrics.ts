@@ -1,83 +1,171 @@
-/** What is remembered of one metric of a group. Numbers that JSON lacks are strings. */
+import { ExactSum } from "./exact-sum.js";
+
+/** The metrics of one report, by the reporter's names. */
+export type Metrics = Readonly<Record<string, unknown>>;
+
+/** The type of a metric's values. */
+export type MetricType = "number" | "string" | "date" | "boolean" | "object" | "array" | "null";
+
+/** What is remembered of one metric of a group. None of it depends on the order of the reports. */
 export interface MetricSummary {
 	/** The type of all values; `string` also where they differ. */
-	type: "number" | "string" | "date" | "boolean" | "object" | "array" | "null";
-	/** How many values were numbers; only for numbers, as the fields that follow. */
-	count?: number;
-	sum?: SummaryNumber;
-	min?: SummaryNumber;
-	max?: SummaryNumber;
-	mean?: SummaryNumber;
+	type: MetricType;
+	/** How many values there are. */
+	count: number;
+	/** Of numbers. */
+	numbers?: NumberSummary;
 	/** The value in the newest report of the group, null if that report lacks the metric. */
 	last: unknown;
 }
 
-/** A number as JSON has it. */
-export type SummaryNumber = number | "NaN" | "Infinity" | "-Infinity";
+/** What is remembered of numbers. */
+export interface NumberSummary {
+	/** The smallest, NaN if one is NaN. */
+	min: number;
+	/** The largest, NaN if one is NaN. */
+	max: number;
+	/** The sum of those that are finite. */
+	readonly finite: ExactSum;
+	/** The sum of those that are not; 0 if all are. */
+	rest: number;
+}
 
-/** For each metric of one group, what is remembered of it. */
-export type GroupSummary = Map<string, MetricSummary>;
+/** What is remembered of one group. */
+export interface GroupSummary {
+	/** Of each metric. A map, since the names are the user's. */
+	readonly metrics: Map<string, MetricSummary>;
+	/** When the newest report was made, and its id. */
+	newest: readonly [endTime: number, id: number];
+	/** Whether a report names what it is about. */
+	isSourced: boolean;
+}
 
-/** For each group, for each metric, what is remembered of it. Maps, since the names are the user's. */
+/** What is remembered of each group. */
 export type Summary = Map<string, GroupSummary>;
 
-/** Reads a summary from the text that `writeSummary` made. */
-export function parseSummary(text: string): Summary {
-	const groups = Object.entries(JSON.parse(text) as Record<string, Record<string, MetricSummary>>);
-	return new Map(groups.map(([group, metrics]) => [group, new Map(Object.entries(metrics))]));
+/** A report as it is stored now, and what of it is new to the summary. */
+export interface SummaryRow {
+	readonly id: number;
+	/** In milliseconds since 1970. */
+	readonly endTime: number;
+	/** All its metrics. */
+	readonly metrics: Metrics;
+	/** Those that were not there before. */
+	readonly added: Metrics;
+	readonly isSourced: boolean;
 }
 
-/** Writes a summary as the text of a JSON object of objects. */
-export function writeSummary(summary: Summary): string {
-	return JSON.stringify(
-		Object.fromEntries([...summary].map(([group, metrics]) => [group, Object.fromEntries(metrics)])),
-	);
+/** Returns the summary of a group, which is made where it is missing. */
+export function groupOf(summary: Summary, name: string): GroupSummary {
+	let group = summary.get(name);
+	if (group === undefined) {
+		group = emptyGroup();
+		summary.set(name, group);
+	}
+	return group;
 }
 
-/** Adds the metrics of one report, the newest so far, to what is remembered of its group. */
-export function foldMetrics(group: GroupSummary, metrics: Readonly<Record<string, unknown>>): void {
-	for (const [name, summary] of group) {
-		if (!Object.hasOwn(metrics, name)) {
-			summary.last = null;
+/** Returns the summary of no report. */
+export function emptyGroup(): GroupSummary {
+	return { metrics: new Map(), newest: [Number.NEGATIVE_INFINITY, 0], isSourced: false };
+}
+
+/** Adds reports, in any order, to what is remembered of their group. */
+export function foldRows(group: GroupSummary, rows: readonly SummaryRow[]): void {
+	let newest: Metrics | undefined;
+	for (const { id, endTime, metrics, added, isSourced } of rows) {
+		for (const [name, value] of Object.entries(added)) {
+			group.metrics.set(name, foldValue(group.metrics.get(name), value));
+		}
+		group.isSourced ||= isSourced;
+		// One that was the newest may have become more.
+		if (!isBefore([endTime, id], group.newest)) {
+			group.newest = [endTime, id];
+			newest = metrics;
 		}
 	}
-	for (const [name, value] of Object.entries(metrics)) {
-		group.set(name, foldValue(group.get(name), value));
+	if (newest !== undefined) {
+		for (const [name, metric] of group.metrics) {
+			metric.last = Object.hasOwn(newest, name) ? newest[name] : null;
+		}
 	}
 }
 
-/** Sets each `last` of a group as if this report were the newest. */
-export function setLast(group: GroupSummary, metrics: Readonly<Record<string, unknown>>): void {
-	for (const [name, summary] of group) {
-		summary.last = Object.hasOwn(metrics, name) ? metrics[name] : null;
+/** Returns the summary of the reports of several: one group's in several trials. */
+export function joinGroups(groups: Iterable<GroupSummary>): GroupSummary {
+	const joined = emptyGroup();
+	for (const group of groups) {
+		const isNewer = isBefore(joined.newest, group.newest);
+		for (const [name, metric] of group.metrics) {
+			joined.metrics.set(name, joinMetrics(joined.metrics.get(name), metric));
+		}
+		if (isNewer) {
+			joined.newest = group.newest;
+			for (const [name, metric] of joined.metrics) {
+				metric.last = group.metrics.get(name)?.last ?? null;
+			}
+		}
+		joined.isSourced ||= group.isSourced;
 	}
+	return joined;
+}
+
+/** Returns the sum of a metric's numbers. */
+export function sumOf({ finite, rest }: NumberSummary): number {
+	return rest === 0 ? finite.toNumber() : rest;
+}
+
+function isBefore(a: GroupSummary["newest"], b: GroupSummary["newest"]): boolean {
+	return a[0] < b[0] || (a[0] === b[0] && a[1] < b[1]);
 }
 
 function foldValue(before: MetricSummary | undefined, value: unknown): MetricSummary {
 	const type = typeOf(value);
-	if (before !== undefined && before.type !== type) {
-		return { type: "string", last: value };
+	const metric = before ?? { type, count: 0, last: null };
+	metric.count++;
+	if (metric.type !== type) {
+		metric.type = "string";
+		delete metric.numbers;
+	} else if (type === "number") {
+		metric.numbers ??= noNumbers();
+		addNumber(metric.numbers, Number(value));
 	}
-	if (type !== "number") {
-		return { type, last: value };
+	return metric;
+}
+
+function joinMetrics(before: MetricSummary | undefined, { type, count, numbers }: MetricSummary): MetricSummary {
+	const metric = before ?? { type, count: 0, last: null };
+	metric.count += count;
+	if (metric.type !== type) {
+		metric.type = "string";
+		delete metric.numbers;
+	} else if (numbers !== undefined) {
+		metric.numbers ??= noNumbers();
+		metric.numbers.min = Math.min(metric.numbers.min, numbers.min);
+		metric.numbers.max = Math.max(metric.numbers.max, numbers.max);
+		metric.numbers.finite.addSum(numbers.finite);
+		metric.numbers.rest += numbers.rest;
 	}
-	const number = Number(value);
-	const count = (before?.count ?? 0) + 1;
-	const sum = Number(before?.sum ?? 0) + number;
-	return {
-		type,
-		count,
-		sum: toSummaryNumber(sum),
-		min: toSummaryNumber(Math.min(Number(before?.min ?? Number.POSITIVE_INFINITY), number)),
-		max: toSummaryNumber(Math.max(Number(before?.max ?? Number.NEGATIVE_INFINITY), number)),
-		mean: toSummaryNumber(sum / count),
-		last: value,
-	};
+	return metric;
+}
+
+function noNumbers(): NumberSummary {
+	return { min: Number.POSITIVE_INFINITY, max: Number.NEGATIVE_INFINITY, finite: new ExactSum(), rest: 0 };
+}
+
+function addNumber(numbers: NumberSummary, value: number): void {
+	numbers.min = Math.min(numbers.min, value);
+	numbers.max = Math.max(numbers.max, value);
+	if (Number.isFinite(value)) {
+		numbers.finite.add(value);
+	} else {
+		numbers.rest += value;
+	}
 }
 
 const dateTime = /^\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}(\.\d+)?(Z|[+-]\d{2}:\d{2})?$/;
 
-function typeOf(value: unknown): MetricSummary["type"] {
+function typeOf(value: unknown): MetricType {
 	if (value === null) {
 		return "null";
 	}
@@ -91,8 +179,4 @@ function typeOf(value: unknown): MetricSummary["type"] {
 		return dateTime.test(value) ? "date" : "string";
 	}
 	return typeof value as "number" | "boolean" | "object";
-}
-
-function toSummaryNumber(value: number): SummaryNumber {
-	return Number.isFinite(value) ? value : (String(value) as SummaryNumber);
 }

@@ -27,7 +27,7 @@ export async function archiveUnconfirmed(tx: Transaction, trialId: number, trial
 		trialRunId,
 	);
 	if (archived > 0) {
-		await markSummaryStale(tx, trialId);
+		await noteArchived(tx, trialId);
 	}
 }
 
@@ -45,7 +45,7 @@ export async function archiveDroppedParts(tx: Transaction, member: Member): Prom
 		member.memberUuid,
 	);
 	if (archived > 0) {
-		await markSummaryStale(tx, member.trialId);
+		await noteArchived(tx, member.trialId);
 	}
 }
 
@@ -63,14 +63,15 @@ export async function archiveEarlierFinish(tx: Transaction, trialId: number, tri
 		trialRunId,
 	);
 	if (archived > 0) {
-		await markSummaryStale(tx, trialId);
+		await noteArchived(tx, trialId);
 	}
 }
 
 /**
  * Archives what a trial that went back in time will report again. A plain report of run R and group G with
  * S steps archives the plain reports of older runs: those of G from S steps on, those of other groups from
- * more than S. `lowest` holds the fewest steps that the new reports of each group have.
+ * more than S. One without steps archives nothing. `lowest` holds the fewest steps that the new reports of each
+ * group have.
  */
 export async function archiveRolledBack(
 	tx: Transaction,
@@ -94,20 +95,36 @@ export async function archiveRolledBack(
 		);
 	}
 	if (archived > 0) {
-		await markSummaryStale(tx, trialId);
+		await noteArchived(tx, trialId);
 	}
 }
 
-/** Returns the groups of a trial by one search in the index for each, however many reports they have. */
+/** The groups of the trial ?1, by one search in the index for each, however many reports they have. */
+const groupsOfTrial = `WITH RECURSIVE groups (name) AS (
+	SELECT min(group_name) FROM metric_reports WHERE trial_id = ?1 AND archived = 0
+	UNION ALL
+	SELECT (SELECT min(group_name) FROM metric_reports WHERE trial_id = ?1 AND archived = 0 AND group_name > groups.name)
+	FROM groups WHERE groups.name IS NOT NULL
+)`;
+
 async function groupsOf(tx: Transaction, trialId: number): Promise<string[]> {
 	const rows = await tx.all<{ name: string }>(
-		`WITH RECURSIVE groups (name) AS (
-			SELECT min(group_name) FROM metric_reports WHERE trial_id = ?1 AND archived = 0
-			UNION ALL
-			SELECT (SELECT min(group_name) FROM metric_reports WHERE trial_id = ?1 AND archived = 0 AND group_name > groups.name)
-			FROM groups WHERE groups.name IS NOT NULL
-		) SELECT name FROM groups WHERE name IS NOT NULL`,
+		`${groupsOfTrial} SELECT name FROM groups WHERE name IS NOT NULL`,
 		trialId,
 	);
 	return rows.map((row) => row.name);
+}
+
+/** The trial has gone back, and what is remembered of its reports is more than there is. */
+async function noteArchived(tx: Transaction, trialId: number): Promise<void> {
+	await markSummaryStale(tx, trialId);
+	await tx.run(
+		`UPDATE trials SET reported_step = (
+			${groupsOfTrial} SELECT ifnull(max((
+				SELECT max(steps_completed) FROM metric_reports
+				WHERE trial_id = ?1 AND group_name = groups.name AND archived = 0
+			)), 0) FROM groups WHERE name IS NOT NULL
+		) WHERE id = ?1`,
+		trialId,
+	);
 }

@@ -1,45 +1,42 @@
 import { isDeepStrictEqual } from "node:util";
 import { MillraceError } from "../../errors.js";
 import type { ReducedMetrics } from "../../gen/millrace/v1/rendezvous_pb.js";
+import type { Metrics, SummaryRow } from "../summary-metrics.js";
 import type { Transaction } from "./database.js";
 import { archiveRolledBack } from "./metric-archive.js";
+import { takeNumbers } from "./metric-clock.js";
+import {
+	type AdmittedReport,
+	findRows,
+	insertRows,
+	keyOf,
+	mostSteps,
+	type NewRow,
+	originOf,
+	raiseSteps,
+	updateRows,
+} from "./metric-rows.js";
+import { linkReported } from "./metric-sources.js";
 import { foldSummary, profilingGroups } from "./trial-summary.js";
 
-/** The metrics of a report, parsed. */
-export type Metrics = Readonly<Record<string, unknown>>;
-
-/** A report whose trial, run and member may write. */
-export interface AdmittedReport {
-	readonly trialId: number;
-	readonly trialRunId: number;
-	/** -1 where the report speaks for the whole trial. */
-	readonly rank: number;
-	/** -1 for a plain report. */
-	readonly part: number;
-	/** 0 for a plain report. */
-	readonly commitNumber: number;
-	readonly group: string;
-	readonly stepsCompleted: number | undefined;
-	/** In milliseconds since 1970. */
-	readonly endTime: number;
-	readonly metricsJson: string;
-	readonly metrics: Metrics;
-	/** Empty if there are none. */
-	readonly batchMetricsJson: string;
-}
-
-interface Row {
-	id: number | undefined;
+/** A row that reports of this call belong to. */
+interface Row extends SummaryRow, NewRow {
+	/** 0 until it is known. */
+	id: number;
+	/** The report that it is made of, or another one of its key. */
 	readonly report: AdmittedReport;
-	metricsJson: string;
+	/** The number of the last change. */
+	revision: number;
 	metrics: Metrics;
+	added: Metrics;
+	/** Empty where the metrics have to be written anew. */
+	metricsJson: string;
 	batchMetricsJson: string;
-	changed: boolean;
 }
 
 /**
  * Stores reports: those of one key merge, in their order, the rest is inserted; plain ones archive what a
- * trial that went back in time will report again; the summaries follow. Returns for each what is wrong
+ * trial that went back in time will report again; links and summaries follow. Returns for each what is wrong
  * with it, or undefined.
  */
 export async function storeReports(
@@ -47,35 +44,35 @@ export async function storeReports(
 	reports: readonly AdmittedReport[],
 ): Promise<(MillraceError | undefined)[]> {
 	await archiveOlder(tx, reports);
-	const known = await findRows(tx, reports);
-	const inserted: Row[] = [];
-	const merged = new Set<Row>();
-	const stored: AdmittedReport[] = [];
-	const failures = reports.map((report) => {
-		const key = keyOf(report);
-		const row = key === undefined ? undefined : known.get(key);
+	const keys = reports.map(keyOf);
+	const rows = await storedRows(tx, reports, keys);
+	const fresh: Row[] = [];
+	const changed = new Set<Row>();
+	const accepted: AdmittedReport[] = [];
+	const failures = reports.map((report, i) => {
+		const key = keys[i];
+		const row = key === undefined ? undefined : rows.get(key);
 		if (row === undefined) {
-			const { metricsJson, metrics, batchMetricsJson } = report;
-			const fresh: Row = { id: undefined, report, metricsJson, metrics, batchMetricsJson, changed: false };
-			inserted.push(fresh);
+			const made = newRow(report);
+			fresh.push(made);
 			if (key !== undefined) {
-				known.set(key, fresh);
+				rows.set(key, made);
 			}
 		} else {
-			const conflict = merge(row, report);
+			const conflict = conflictOf(row, report);
 			if (conflict !== undefined) {
 				return conflict;
 			}
-			if (row.id !== undefined && row.changed) {
-				merged.add(row);
+			if (merge(row, report) && row.id !== 0) {
+				changed.add(row);
 			}
 		}
-		stored.push(report);
+		accepted.push(report);
 		return undefined;
 	});
-	await insertRows(tx, inserted);
-	await updateRows(tx, [...merged]);
-	await summarize(tx, stored);
+	await write(tx, fresh, [...changed]);
+	await raiseSteps(tx, accepted);
+	await linkReported(tx, accepted);
 	return failures;
 }
 
@@ -89,32 +86,25 @@ export async function insertResults(
 	for (const { group, metricsJson } of results) {
 		groups.set(group, { ...groups.get(group), ...(JSON.parse(metricsJson) as Metrics) });
 	}
-	const rows = [...groups].map(([group, metrics]) => [group, JSON.stringify(metrics)]);
+	const first = await takeNumbers(tx, groups.size);
+	const rows = [...groups].map(([group, metrics], i) => ({ group, metrics, id: first + i }));
 	await tx.run(
 		`INSERT INTO metric_reports
-			(trial_id, trial_run_id, rank, part, commit_number, origin, group_name, steps_completed, end_time, metrics, batch_metrics)
-		SELECT ?, ?, -1, -1, 0, 2, value ->> 0, ?, ?, value ->> 1, '' FROM json_each(?)`,
+			(id, revision, trial_id, trial_run_id, rank, part, commit_number, origin, group_name, steps_completed, end_time,
+				metrics, batch_metrics)
+		SELECT value ->> 0, value ->> 0, ?, ?, -1, -1, 0, 2, value ->> 1, ?, ?, value ->> 2, '' FROM json_each(?)`,
 		run.trialId,
 		run.trialRunId,
 		run.stepsCompleted,
 		tx.now,
-		JSON.stringify(rows),
+		JSON.stringify(rows.map(({ id, group, metrics }) => [id, group, JSON.stringify(metrics)])),
 	);
-	await foldSummary(tx, run.trialId, new Map([...groups].map(([group, metrics]) => [group, [metrics]])));
-}
-
-/** Returns the key within which reports merge; none for a report without steps, which never merges. */
-function keyOf(report: AdmittedReport): string | undefined {
-	return report.stepsCompleted === undefined ? undefined : JSON.stringify(keyColumns(report));
-}
-
-function keyColumns(report: AdmittedReport): (string | number | undefined)[] {
-	const { trialId, trialRunId, rank, part, commitNumber, group, stepsCompleted } = report;
-	return [trialId, group, stepsCompleted, trialRunId, rank, part, commitNumber, originOf(report)];
-}
-
-function originOf(report: AdmittedReport): number {
-	return report.commitNumber > 0 ? 1 : 0;
+	const summaryRows = rows.map(({ group, metrics, id }): [string, SummaryRow[]] => [
+		group,
+		[{ id, endTime: tx.now, metrics, added: metrics, isSourced: false }],
+	]);
+	await raiseSteps(tx, [run]);
+	await foldSummary(tx, run.trialId, new Map(summaryRows));
 }
 
 /** Archives what plain reports roll back. */
@@ -133,112 +123,107 @@ async function archiveOlder(tx: Transaction, reports: readonly AdmittedReport[])
 	}
 }
 
-async function findRows(tx: Transaction, reports: readonly AdmittedReport[]): Promise<Map<string, Row>> {
+/** Returns the rows that are stored already of the keys of reports. */
+async function storedRows(
+	tx: Transaction,
+	reports: readonly AdmittedReport[],
+	keys: readonly (string | undefined)[],
+): Promise<Map<string, Row>> {
+	const highest = await mostSteps(tx, [...new Set(reports.map(({ trialId }) => trialId))]);
 	const byKey = new Map<string, AdmittedReport>();
-	for (const report of reports) {
-		const key = keyOf(report);
-		if (key !== undefined) {
+	reports.forEach((report, i) => {
+		const key = keys[i];
+		// Mostly there are more steps than in all reports before, and nothing to look for.
+		if (key !== undefined && (report.stepsCompleted ?? 0) <= (highest.get(report.trialId) ?? 0)) {
 			byKey.set(key, report);
 		}
+	});
+	const rows = new Map<string, Row>();
+	for (const [key, { id, endTime, metricsJson, batchMetricsJson }] of await findRows(tx, [...byKey.keys()])) {
+		const metrics = JSON.parse(metricsJson) as Metrics;
+		const row = newRow(byKey.get(key) as AdmittedReport);
+		rows.set(key, { ...row, id, endTime, metrics, added: {}, metricsJson, batchMetricsJson });
 	}
-	const rows = await tx.all<{ key: string; id: number; metrics: string; batch_metrics: string }>(
-		`SELECT asked.value AS key, report.id, metrics, batch_metrics FROM json_each(?) AS asked JOIN metric_reports AS report ON
-			trial_id = asked.value ->> 0 AND group_name = asked.value ->> 1 AND steps_completed = asked.value ->> 2
-			AND trial_run_id = asked.value ->> 3 AND rank = asked.value ->> 4 AND part = asked.value ->> 5
-			AND commit_number = asked.value ->> 6 AND origin = asked.value ->> 7 AND archived = 0`,
-		`[${[...byKey.keys()].join(",")}]`,
-	);
-	return new Map(
-		rows.map((row) => {
-			// SQLite writes JSON as we do, but only our own writing is the key.
-			const key = JSON.stringify(JSON.parse(row.key));
-			const report = byKey.get(key) as AdmittedReport;
-			return [
-				key,
-				{
-					id: row.id,
-					report,
-					metricsJson: row.metrics,
-					metrics: JSON.parse(row.metrics) as Metrics,
-					batchMetricsJson: row.batch_metrics,
-					changed: false,
-				},
-			];
-		}),
-	);
+	return rows;
 }
 
-function merge(row: Row, report: AdmittedReport): MillraceError | undefined {
+function newRow(report: AdmittedReport): Row {
+	const { endTime, metrics, metricsJson, batchMetricsJson } = report;
+	const isSourced = report.source.checkpointId !== 0;
+	return { id: 0, revision: 0, report, endTime, metrics, added: metrics, metricsJson, batchMetricsJson, isSourced };
+}
+
+function conflictOf(row: Row, report: AdmittedReport): MillraceError | undefined {
+	const place = `(group ${report.group}, step ${report.stepsCompleted})`;
 	for (const [name, value] of Object.entries(report.metrics)) {
-		if (Object.hasOwn(row.metrics, name) && !isDeepStrictEqual(row.metrics[name], value)) {
+		if (Object.hasOwn(row.metrics, name) && !isSame(row.metrics[name], value)) {
 			return new MillraceError(
 				"already_exists",
-				`overwriting existing metric keys is not supported, conflicting key: ${name} (${placeOf(report)})`,
+				`overwriting existing metric keys is not supported, conflicting key: ${name} ${place}`,
 			);
 		}
 	}
-	if (row.batchMetricsJson !== "" && report.batchMetricsJson !== "") {
-		return new MillraceError("already_exists", `overwriting batch metrics is not supported (${placeOf(report)})`);
+	return row.batchMetricsJson !== "" && report.batchMetricsJson !== ""
+		? new MillraceError("already_exists", `overwriting batch metrics is not supported ${place}`)
+		: undefined;
+}
+
+/** JSON's 0 and -0 are the same: what was merged is written anew, without the sign. */
+function isSame(a: unknown, b: unknown): boolean {
+	return a === b || isDeepStrictEqual(a, b);
+}
+
+/** Adds a report to a row. Returns whether that changes the row. */
+function merge(row: Row, report: AdmittedReport): boolean {
+	const added = Object.entries(report.metrics).filter(([name]) => !Object.hasOwn(row.metrics, name));
+	if (added.length > 0) {
+		if (row.metricsJson !== "") {
+			// Of its own, so that it may be changed; and without a prototype, so that any name is a key.
+			row.metrics = withoutPrototype(row.metrics);
+			row.added = withoutPrototype(row.added);
+			row.metricsJson = "";
+		}
+		for (const [name, value] of added) {
+			(row.metrics as Record<string, unknown>)[name] = value;
+			(row.added as Record<string, unknown>)[name] = value;
+		}
 	}
-	row.metrics = { ...row.metrics, ...report.metrics };
-	row.metricsJson = JSON.stringify(row.metrics);
 	row.batchMetricsJson ||= report.batchMetricsJson;
-	row.changed = true;
-	return undefined;
+	return added.length > 0 || report.batchMetricsJson !== "";
 }
 
-function placeOf({ group, stepsCompleted }: AdmittedReport): string {
-	return `group ${group}, step ${stepsCompleted}`;
+function withoutPrototype(metrics: Metrics): Metrics {
+	return Object.assign(Object.create(null), metrics) as Metrics;
 }
 
-async function insertRows(tx: Transaction, rows: readonly Row[]): Promise<void> {
+async function write(tx: Transaction, fresh: readonly Row[], changed: readonly Row[]): Promise<void> {
+	const rows = [...fresh, ...changed];
 	if (rows.length === 0) {
 		return;
 	}
-	const values = rows.map(({ report, metricsJson, batchMetricsJson }) => [
-		report.trialId,
-		report.trialRunId,
-		report.rank,
-		report.part,
-		report.commitNumber,
-		originOf(report),
-		report.group,
-		report.stepsCompleted ?? null,
-		report.endTime,
-		metricsJson,
-		batchMetricsJson,
-	]);
-	await tx.run(
-		`INSERT INTO metric_reports
-			(trial_id, trial_run_id, rank, part, commit_number, origin, group_name, steps_completed, end_time, metrics, batch_metrics)
-		SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5, value ->> 6, value ->> 7,
-			value ->> 8, value ->> 9, value ->> 10 FROM json_each(?)`,
-		JSON.stringify(values),
-	);
-}
-
-async function updateRows(tx: Transaction, rows: readonly Row[]): Promise<void> {
-	for (const { id, metricsJson, batchMetricsJson } of rows) {
-		await tx.run(
-			"UPDATE metric_reports SET metrics = ?, batch_metrics = ? WHERE id = ?",
-			metricsJson,
-			batchMetricsJson,
-			id as number,
-		);
+	let number = await takeNumbers(tx, rows.length);
+	for (const row of rows) {
+		row.id ||= number;
+		row.revision = number++;
+		row.metricsJson ||= JSON.stringify(row.metrics);
 	}
+	await insertRows(tx, fresh);
+	await updateRows(tx, changed);
+	await summarize(tx, rows);
 }
 
-async function summarize(tx: Transaction, reports: readonly AdmittedReport[]): Promise<void> {
-	const trials = new Map<number, Map<string, Metrics[]>>();
-	for (const { trialId, group, metrics } of reports) {
+async function summarize(tx: Transaction, rows: readonly Row[]): Promise<void> {
+	const trials = new Map<number, Map<string, SummaryRow[]>>();
+	for (const row of rows) {
+		const { trialId, group } = row.report;
 		if (!profilingGroups.has(group)) {
-			const groups = trials.get(trialId) ?? new Map<string, Metrics[]>();
+			const groups = trials.get(trialId) ?? new Map<string, SummaryRow[]>();
 			trials.set(trialId, groups);
 			const list = groups.get(group);
 			if (list === undefined) {
-				groups.set(group, [metrics]);
+				groups.set(group, [row]);
 			} else {
-				list.push(metrics);
+				list.push(row);
 			}
 		}
 	}

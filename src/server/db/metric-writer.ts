@@ -10,16 +10,21 @@ import type { Member } from "../../gen/millrace/v1/trial_pb.js";
 import { grpcStatusOf } from "../../rpc/status.js";
 import type { Database, Transaction } from "./database.js";
 import { closedRunText, goneMemberText } from "./members.js";
-import { type AdmittedReport, storeReports } from "./metric-reports.js";
+import { storeReports } from "./metric-reports.js";
+import type { AdmittedReport } from "./metric-rows.js";
+import { findReportSources, noSource, type ReportSource, sourceKey } from "./metric-sources.js";
 import { wrongPartText } from "./parts.js";
 import { isOpen, type TrialRunRow } from "./trial-runs.js";
+import type { TrialSource } from "./trial-sources.js";
 
 /** A report whose own form is right. */
-export interface WellFormedReport extends Omit<AdmittedReport, "endTime"> {
+export interface WellFormedReport extends Omit<AdmittedReport, "endTime" | "source"> {
 	/** Undefined for the time of arrival. */
 	readonly endTime: number | undefined;
 	/** The worker, for a report of batch processing. */
 	readonly member: Member | undefined;
+	/** What the report names as what it is about. */
+	readonly source: TrialSource | undefined;
 }
 
 /** One call of ReportMetrics. A report that is malformed stands in the list as what is wrong with it. */
@@ -193,16 +198,26 @@ async function writeReports(
 		tx,
 		reports.filter((report): report is WellFormedReport => !(report instanceof MillraceError)),
 	);
-	const outcomes: (MillraceError | undefined)[] = reports.map((report) =>
-		report instanceof MillraceError ? report : admit(report),
+	const sources = await findReportSources(
+		tx,
+		reports.flatMap((report) => (report instanceof MillraceError || !report.source ? [] : [report.source])),
 	);
+	const sourceOf = ({ source }: WellFormedReport): ReportSource | MillraceError =>
+		(source && sources.get(sourceKey(source))) ?? noSource;
 	const admitted: AdmittedReport[] = [];
 	const places: number[] = [];
-	reports.forEach((report, i) => {
-		if (!(report instanceof MillraceError) && outcomes[i] === undefined) {
-			admitted.push({ ...report, endTime: report.endTime ?? tx.now });
-			places.push(i);
+	const outcomes = reports.map((report, i): MillraceError | undefined => {
+		if (report instanceof MillraceError) {
+			return report;
 		}
+		const refusal = admit(report);
+		const source = sourceOf(report);
+		if (refusal !== undefined || source instanceof MillraceError) {
+			return refusal ?? (source as MillraceError);
+		}
+		admitted.push({ ...report, source, endTime: report.endTime ?? tx.now });
+		places.push(i);
+		return undefined;
 	});
 	const failures = admitted.length === 0 ? [] : await storeReports(tx, admitted);
 	places.forEach((place, i) => {

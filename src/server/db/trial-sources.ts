@@ -21,15 +21,7 @@ export async function linkTrialSource(
 	source: TrialSource,
 ): Promise<string> {
 	await getTrialRow(tx, trialId);
-	let link: { checkpointId: number; modelId: number; version: number };
-	if ("checkpointUuid" in source) {
-		const { id } = await getCheckpointRow(tx, source.checkpointUuid);
-		link = { checkpointId: id, modelId: 0, version: 0 };
-	} else {
-		const model = await getModelRow(tx, source.model);
-		const row = await getModelVersionRow(tx, model, source.version);
-		link = { checkpointId: row.checkpoint_id, modelId: model.id, version: row.version };
-	}
+	const link = await findTrialSource(tx, source);
 	await tx.run(
 		`INSERT INTO trial_sources (trial_id, checkpoint_id, model_id, version, type) VALUES (?, ?, ?, ?, ?)
 		ON CONFLICT DO UPDATE SET type = excluded.type`,
@@ -41,6 +33,37 @@ export async function linkTrialSource(
 	);
 	const checkpoint = await tx.get<{ uuid: string }>("SELECT uuid FROM checkpoints WHERE id = ?", link.checkpointId);
 	return checkpoint?.uuid ?? "";
+}
+
+/**
+ * Returns the ids by which a link, or a report, names a source; 0 where it names no model version.
+ *
+ * Throws `not_found` if the checkpoint or the model version does not exist.
+ */
+export async function findTrialSource(
+	db: Reader,
+	source: TrialSource,
+): Promise<{ checkpointId: number; modelId: number; version: number }> {
+	if ("checkpointUuid" in source) {
+		const { id } = await getCheckpointRow(db, source.checkpointUuid);
+		return { checkpointId: id, modelId: 0, version: 0 };
+	}
+	const model = await getModelRow(db, source.model);
+	const row = await getModelVersionRow(db, model, source.version);
+	return { checkpointId: row.checkpoint_id, modelId: model.id, version: row.version };
+}
+
+/** Links trials to what they ran inference with. A link that is there stays as it is. */
+export async function linkTrialSources(
+	tx: Transaction,
+	links: readonly (readonly [trialId: number, checkpointId: number, modelId: number, version: number])[],
+): Promise<void> {
+	await tx.run(
+		`INSERT INTO trial_sources (trial_id, checkpoint_id, model_id, version, type)
+		SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, 'INFERENCE' FROM json_each(?) WHERE true
+		ON CONFLICT DO NOTHING`,
+		JSON.stringify(links),
+	);
 }
 
 /**

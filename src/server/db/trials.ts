@@ -4,6 +4,7 @@ import { timestampFromMs } from "@bufbuild/protobuf/wkt";
 import { MillraceError } from "../../errors.js";
 import type { Storage } from "../../gen/millrace/v1/storage_pb.js";
 import { type Trial, TrialSchema, TrialState } from "../../gen/millrace/v1/trial_pb.js";
+import { shownSummary } from "../summary-text.js";
 import type { Reader, Transaction } from "./database.js";
 import { enumValue } from "./enum-name.js";
 import { assertNotArchived } from "./experiments.js";
@@ -27,7 +28,11 @@ export interface TrialRow {
 	readonly goal_end: number | null;
 	readonly records_done: number;
 	readonly records_failed: number;
+	/** The most steps that are committed. */
 	readonly max_step: number;
+	/** The most steps of the metric reports that are not archived. */
+	readonly reported_step: number;
+	/** As summary-text.ts writes it. */
 	readonly summary: string;
 	/** Not 0 where the summary is to be computed anew; it counts what happened since it was true. */
 	readonly summary_stale: number;
@@ -124,7 +129,7 @@ export function toTrial(row: TrialRow): Trial {
 		recordsDone: BigInt(row.records_done),
 		recordsFailed: BigInt(row.records_failed),
 		recordsTotal: BigInt(row.goal_end ?? 0),
-		summaryMetricsJson: row.summary,
+		summaryMetricsJson: shownSummary(row.summary),
 		storage: toStorage(row.storage) satisfies Storage,
 		outputUuid: row.output_uuid,
 		pauseRequested: row.pause_requested !== 0,

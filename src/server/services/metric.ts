@@ -3,9 +3,9 @@ import type { NewMetricReport } from "../../gen/millrace/v1/metric_pb.js";
 import type { MetricService } from "../../gen/millrace/v1/metric_service_pb.js";
 import type { ServiceHandlers } from "../../rpc/handler.js";
 import { type MetricPosition, metricPages } from "../db/metric-pages.js";
-import type { Metrics } from "../db/metric-reports.js";
 import { MetricWriter, type WellFormedReport } from "../db/metric-writer.js";
-import { trialsOfCheckpoint, trialsOfModelVersion } from "../db/trial-sources.js";
+import { type TrialSource, trialsOfCheckpoint, trialsOfModelVersion } from "../db/trial-sources.js";
+import { profilingGroups } from "../db/trial-summary.js";
 import { getTrialRow } from "../db/trials.js";
 import { assertMetricGroup } from "../metric-group.js";
 import {
@@ -19,6 +19,7 @@ import {
 	parseJson,
 } from "../request-checks.js";
 import { parseResumeToken, writeResumeToken } from "../resume-token.js";
+import type { Metrics } from "../summary-metrics.js";
 import type { ServiceContext } from "./service-context.js";
 import { unimplemented } from "./unimplemented.js";
 
@@ -136,13 +137,28 @@ function wellFormed(report: NewMetricReport): WellFormedReport {
 		part: pending?.part ?? -1,
 		commitNumber: pending?.commitNumber ?? 0,
 		group: report.group,
-		stepsCompleted: report.stepsCompleted,
+		// What profilers report belongs to a time, not to a step.
+		stepsCompleted: profilingGroups.has(report.group) ? undefined : report.stepsCompleted,
 		endTime: report.reportTime && checkedTime("report_time", report.reportTime),
 		metricsJson: report.metricsJson,
 		metrics,
 		batchMetricsJson: report.batchMetricsJson,
 		member,
+		source: checkedSource(report.source),
 	};
+}
+
+function checkedSource(source: NewMetricReport["source"]): TrialSource | undefined {
+	switch (source.case) {
+		case "checkpointUuid":
+			return { checkpointUuid: checkedUuid("checkpoint_uuid", source.value) };
+		case "modelVersion":
+			assertText("model_version.model", source.value.model);
+			assertId("model_version.version", source.value.version);
+			return { model: source.value.model, version: source.value.version };
+		default:
+			return undefined;
+	}
 }
 
 /** Determined sorts and plots by these two names, so they hold nothing but numbers. */

@@ -42,6 +42,7 @@ function call(client: number, reports: Partial<WellFormedReport>[]): ReportCall 
 			metrics: {},
 			batchMetricsJson: "",
 			member: undefined,
+			source: undefined,
 			...report,
 		})),
 	};

@@ -330,7 +330,7 @@ describe("finishRun", { timeout: 30_000 }, () => {
 				reports: [
 					{
 						...{ trialId, trialRunId, rank: 0, part: 0, commitNumber, group: "end", stepsCompleted: 1 },
-						...{ endTime: undefined, metricsJson: "{}", metrics: {}, batchMetricsJson: "", member },
+						...{ endTime: undefined, metricsJson: "{}", metrics: {}, batchMetricsJson: "", member, source: undefined },
 					},
 				],
 			});

@@ -1,52 +1,16 @@
 import assert from "node:assert/strict";
 import { randomUUID } from "node:crypto";
 import { describe, it } from "node:test";
-import type { MessageInitShape } from "@bufbuild/protobuf";
 import { isMillraceError } from "../../../src/errors.js";
 import { CheckpointService } from "../../../src/gen/millrace/v1/checkpoint_service_pb.js";
-import type { MetricReport, NewMetricReportSchema } from "../../../src/gen/millrace/v1/metric_pb.js";
 import { MetricService } from "../../../src/gen/millrace/v1/metric_service_pb.js";
 import { ModelService } from "../../../src/gen/millrace/v1/model_service_pb.js";
 import { ProgressService } from "../../../src/gen/millrace/v1/progress_service_pb.js";
 import { TrialRunState } from "../../../src/gen/millrace/v1/trial_pb.js";
 import { TrialService } from "../../../src/gen/millrace/v1/trial_service_pb.js";
-import { startTestServer, type TestServer } from "../../support/start-test-server.js";
+import { startTestServer } from "../../support/start-test-server.js";
+import { collect, type NewReport, openRun, reporter, stored } from "../report-metrics.js";
 import { joinRun, startTrial } from "../start-trial.js";
-
-type NewReport = MessageInitShape<typeof NewMetricReportSchema>;
-
-/** Sends reports in calls of their own client. */
-function reporter(server: TestServer) {
-	const metrics = server.client(MetricService);
-	const clientId = randomUUID();
-	let sequence = 0n;
-	return async (...reports: NewReport[]) => {
-		sequence++;
-		const { statuses } = await metrics.reportMetrics({ clientId, sequence, reports });
-		return statuses.map(({ code, message }) => (code === 0 ? "ok" : `${code} ${message}`));
-	};
-}
-
-async function openRun(server: TestServer, trialId: number): Promise<number> {
-	const { trialRun } = await server.client(TrialService).startTrialRun({ trialId });
-	return trialRun?.trialRunId ?? 0;
-}
-
-async function collect(stream: AsyncIterable<{ reports: MetricReport[] }>): Promise<MetricReport[]> {
-	const reports: MetricReport[] = [];
-	for await (const message of stream) {
-		reports.push(...message.reports);
-	}
-	return reports;
-}
-
-const short = (report: MetricReport) =>
-	`${report.group} run ${report.trialRunId} step ${report.stepsCompleted} ${report.metricsJson}`;
-
-async function stored(server: TestServer, trialId: number, group = ""): Promise<string[]> {
-	const stream = server.client(MetricService).streamTrialMetrics({ trialIds: [trialId], group });
-	return (await collect(stream)).map(short);
-}
 
 describe("MetricService", { timeout: 60_000 }, () => {
 	it("stores reports and streams them in the order of run and steps, those without steps first", async () => {
@@ -224,43 +188,6 @@ describe("MetricService", { timeout: 60_000 }, () => {
 		const summary = JSON.parse(trial?.summaryMetricsJson ?? "");
 		assert.deepEqual(summary.training.v, { type: "number", count: 2, sum: 3, min: 1, max: 2, mean: 1.5, last: 2 });
 		assert.equal(summary.validation.v.count, 2);
-	});
-
-	it("archives as Determined does in its own reference", async () => {
-		const server = await startTestServer();
-		const trialId = await startTrial(server);
-		const trials = server.client(TrialService);
-		const report = reporter(server);
-		const reference: [group: string, run: number, steps: number, archived: number][] = [
-			["training", 1, 10, 0],
-			["validation", 1, 10, 0],
-			["training", 1, 20, 0],
-			["validation", 1, 20, 0],
-			["validation", 1, 30, 0],
-			["training", 1, 25, 0],
-			["validation", 2, 25, 1],
-			["validation", 2, 30, 0],
-			["training", 2, 30, 0],
-			["training", 3, 27, 2],
-			["validation", 4, 27, 0],
-			["generic-x", 4, 27, 0],
-			["generic-x", 4, 29, 0],
-			["inference", 4, 28, 0],
-			["inference", 5, 28, 2],
-		];
-		let run = 0;
-		let count = 0;
-		for (const [group, trialRunId, stepsCompleted, archived] of reference) {
-			if (trialRunId > run) {
-				if (run > 0) {
-					await trials.endTrialRun({ trialId, trialRunId: run, state: TrialRunState.FAILED });
-				}
-				run = await openRun(server, trialId);
-			}
-			assert.deepEqual(await report({ trialId, trialRunId, group, stepsCompleted, metricsJson: "{}" }), ["ok"]);
-			count += 1 - archived;
-			assert.equal((await stored(server, trialId)).length, count, `${group} ${trialRunId} ${stepsCompleted}`);
-		}
 	});
 
 	it("archives the reports that no commit confirmed when their run is closed, and no others", async () => {
