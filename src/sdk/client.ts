@@ -1,10 +1,11 @@
 import { randomUUID } from "node:crypto";
 import { isMillraceError, MillraceError } from "../errors.js";
 import type { Experiment as ExperimentMessage } from "../gen/millrace/v1/experiment_pb.js";
-import { type Model as ModelMessage, ModelSortBy } from "../gen/millrace/v1/model_pb.js";
+import type { Model as ModelMessage } from "../gen/millrace/v1/model_pb.js";
 import type { Trial as TrialMessage } from "../gen/millrace/v1/trial_pb.js";
 import { assertNumber } from "./assert-number.js";
 import { assertOptions } from "./assert-options.js";
+import { assertString, checkedStrings } from "./assert-string.js";
 import { type AsyncList, pagedList } from "./async-list.js";
 import { Checkpoint, fetchCheckpoint } from "./checkpoint.js";
 import { connect, type ServerChoice } from "./connect.js";
@@ -14,6 +15,7 @@ import { type JsonObject, toJsonObject } from "./json.js";
 import { LazyConnection } from "./lazy-connection.js";
 import { checkpointMethods, experimentMethods, modelMethods, trialMethods } from "./method-kinds.js";
 import { fetchModel, Model } from "./model.js";
+import { type ListModelsOptions, modelList } from "./model-list.js";
 import { type Pending, pending } from "./pending.js";
 import type { Session } from "./session.js";
 import { fetchTrial, Trial } from "./trial.js";
@@ -107,16 +109,15 @@ export class Client {
 	 */
 	async createModel(name: string, options: CreateModelOptions = {}): Promise<Model> {
 		assertOptions(options, "createModel", "description");
-		const metadata = toJsonObject(options.metadata ?? {}, "metadata");
-		const { models } = await this.#connection.get();
+		assertString(name, "name");
+		const { description = "", metadata = {}, labels = [], existOk = false } = options;
+		assertString(description, "description");
 		const request = {
-			requestId: randomUUID(),
-			name,
-			description: options.description ?? "",
-			metadata,
-			labels: [...(options.labels ?? [])],
-			existOk: options.existOk ?? false,
+			...{ requestId: randomUUID(), name, description, existOk },
+			metadata: toJsonObject(metadata, "metadata"),
+			labels: checkedStrings(labels, "labels"),
 		};
+		const { models } = await this.#connection.get();
 		const { model } = await models.createModel(request).catch((error) => {
 			throw isMillraceError(error, "already_exists")
 				? new MillraceError(error.code, `${error.message}; existOk: true returns the one that exists`)
@@ -133,25 +134,37 @@ export class Client {
 	 * Python: get_model(identifier)
 	 */
 	getModel(nameOrId: string | number): Pending<Model> {
-		return pending(
-			async () => new Model(this.#session, await fetchModel(this.#session, String(nameOrId))),
-			modelMethods,
-		);
+		return pending(async () => {
+			if (typeof nameOrId === "number") {
+				assertNumber(nameOrId, "the model id");
+			} else {
+				assertString(nameOrId, "the model");
+			}
+			return new Model(this.#session, await fetchModel(this.#session, String(nameOrId)));
+		}, modelMethods);
 	}
 
 	/**
-	 * Lists the models in the order of their names.
+	 * Lists models, by default in the order of their names. A workspace or user that does not exist has none.
 	 *
-	 * Python: list_models()
+	 * Reading throws `invalid_argument` for an option that is not of its type.
+	 *
+	 * Python: list_models(sort_by, order_by, name, description, model_id, workspace_names, workspace_ids)
 	 */
-	listModels(): AsyncList<Model> {
+	listModels(options: ListModelsOptions = {}): AsyncList<Model> {
+		return modelList(this.#session, options);
+	}
+
+	/**
+	 * Lists the labels of all models: first what most models have, equals in the order of their letters.
+	 *
+	 * Python: get_model_labels()
+	 */
+	getModelLabels(): AsyncList<string> {
 		return pagedList(async (page) => {
 			const { models } = await this.#connection.get();
-			const answer = await models.listModels({ ...page, sortBy: ModelSortBy.NAME });
-			return {
-				items: answer.models.map((message) => new Model(this.#session, message)),
-				nextPageToken: answer.nextPageToken,
-			};
+			const { labels, nextPageToken } = await models.listModelLabels(page);
+			return { items: labels, nextPageToken };
 		});
 	}
 

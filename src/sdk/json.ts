@@ -42,7 +42,8 @@ export function fromJsonText(text: string): JsonValue {
 /**
  * Returns an object of the user's as a protobuf Struct can carry it.
  *
- * Throws `invalid_argument` for what JSON cannot say, NaN and Infinity included.
+ * Throws `invalid_argument` for what JSON cannot say, NaN and Infinity included, and for what would be lost on the way:
+ * half of a surrogate pair, and the key `__proto__`.
  */
 export function toJsonObject(value: unknown, name: string): JsonObject {
 	if (typeof value !== "object" || value === null || Array.isArray(value)) {
@@ -61,7 +62,11 @@ interface Check {
 }
 
 function checked(value: unknown, check: Check, path: string, above: readonly object[]): JsonValue {
-	if (value === null || typeof value === "string" || typeof value === "boolean") {
+	if (typeof value === "string") {
+		assertWhole(value, check, path);
+		return value;
+	}
+	if (value === null || typeof value === "boolean") {
 		return value;
 	}
 	if (typeof value === "number" && (Number.isFinite(value) || check.spellNonFinite)) {
@@ -84,8 +89,21 @@ function checked(value: unknown, check: Check, path: string, above: readonly obj
 		throw invalid(check, path, "has a symbol as a key");
 	}
 	return Object.fromEntries(
-		Object.entries(value).map(([key, item]) => [key, checked(item, check, member(path, key), within)]),
+		Object.entries(value).map(([key, item]) => {
+			assertWhole(key, check, member(path, key));
+			if (key === "__proto__" && !check.spellNonFinite) {
+				throw invalid(check, path, "has the key __proto__, which protobuf loses");
+			}
+			return [key, checked(item, check, member(path, key), within)];
+		}),
 	);
+}
+
+// JSON text writes it as it is; a text of protobuf does not.
+function assertWhole(text: string, check: Check, path: string): void {
+	if (!check.spellNonFinite && /\p{Surrogate}/u.test(text)) {
+		throw invalid(check, path, "has half of a surrogate pair");
+	}
 }
 
 function isPlain(value: object): boolean {

@@ -19,6 +19,12 @@ export const checkpointMethods: MethodKinds<Checkpoint> = {
 export const modelVersionMethods: MethodKinds<ModelVersion> = {
 	getMetrics: "list",
 	iterMetrics: "list",
+	setName: "promise",
+	setNotes: "promise",
+	setLabels: "promise",
+	addMetadata: "promise",
+	removeMetadata: "promise",
+	delete: "promise",
 	reload: "promise",
 };
 
@@ -27,6 +33,15 @@ export const modelMethods: MethodKinds<Model> = {
 	getVersion: () => modelVersionMethods,
 	listVersions: "list",
 	registerVersion: "promise",
+	addMetadata: "promise",
+	removeMetadata: "promise",
+	setLabels: "promise",
+	setDescription: "promise",
+	setNotes: "promise",
+	setName: "promise",
+	archive: "promise",
+	unarchive: "promise",
+	delete: "promise",
 	reload: "promise",
 };
 

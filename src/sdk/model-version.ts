@@ -1,10 +1,15 @@
+import { randomUUID } from "node:crypto";
+import type { MessageInitShape } from "@bufbuild/protobuf";
 import { timestampDate } from "@bufbuild/protobuf/wkt";
 import type { Checkpoint as CheckpointMessage } from "../gen/millrace/v1/checkpoint_pb.js";
 import type { ModelVersion as ModelVersionMessage } from "../gen/millrace/v1/model_pb.js";
+import type { UpdateModelVersionRequestSchema } from "../gen/millrace/v1/model_service_pb.js";
+import { assertString, checkedStrings } from "./assert-string.js";
 import type { AsyncList } from "./async-list.js";
 import { Checkpoint } from "./checkpoint.js";
 import type { FieldsOf } from "./fields.js";
 import type { JsonObject } from "./json.js";
+import { addition, removal } from "./metadata-change.js";
 import type { Session } from "./session.js";
 import { type TrialMetrics, trialMetricsList } from "./trial-metrics.js";
 
@@ -58,7 +63,7 @@ export class ModelVersion {
 	getMetrics<M extends JsonObject = JsonObject>(group?: string): AsyncList<TrialMetrics<M>> {
 		return trialMetricsList<M>(group, async (request) => {
 			const { metrics } = await this.#session.connection();
-			return metrics.streamModelVersionMetrics({ model: String(this.modelId), version: this.modelVersion, ...request });
+			return metrics.streamModelVersionMetrics({ ...this.#reference, ...request });
 		});
 	}
 
@@ -72,6 +77,60 @@ export class ModelVersion {
 	}
 
 	/**
+	 * Names the version.
+	 *
+	 * Throws `failed_precondition` if the model is archived.
+	 *
+	 * Python: set_name(name)
+	 */
+	async setName(name: string): Promise<void> {
+		assertString(name, "name");
+		await this.#update({ name });
+	}
+
+	/**
+	 * Sets the notes, in Markdown, of at most 1,000,000 characters.
+	 *
+	 * Throws `failed_precondition` if the model is archived.
+	 *
+	 * Python: set_notes(notes)
+	 */
+	async setNotes(notes: string): Promise<void> {
+		assertString(notes, "notes");
+		await this.#update({ notes });
+	}
+
+	/** Sets all labels; duplicates are dropped, and the order is kept. Throws `failed_precondition` if the model is archived. */
+	async setLabels(labels: readonly string[]): Promise<void> {
+		await this.#update({ labels: { labels: checkedStrings(labels, "labels") } });
+	}
+
+	/**
+	 * Sets keys of the metadata; the others stay. It is one change on the server, as `Model.addMetadata`.
+	 *
+	 * Throws `failed_precondition` if the model is archived, `invalid_argument` if the metadata is not JSON or becomes
+	 * longer than 1 MiB.
+	 */
+	async addMetadata(metadata: JsonObject): Promise<void> {
+		await this.#update({ metadata: addition(metadata) });
+	}
+
+	/** Removes keys of the metadata, in one change on the server. Throws `failed_precondition` if the model is archived. */
+	async removeMetadata(keys: readonly string[]): Promise<void> {
+		await this.#update({ metadata: removal(keys) });
+	}
+
+	/**
+	 * Deletes the version. Its number is never used again. The checkpoint stays, and what was reported of it.
+	 *
+	 * Python: delete()
+	 */
+	async delete(): Promise<void> {
+		const { models } = await this.#session.connection();
+		await models.deleteModelVersion({ requestId: randomUUID(), ...this.#reference });
+	}
+
+	/**
 	 * Fetches the version again and updates this object.
 	 *
 	 * Python: reload()
@@ -79,6 +138,17 @@ export class ModelVersion {
 	async reload(): Promise<void> {
 		const message = await fetchModelVersion(this.#session, String(this.modelId), this.modelVersion);
 		Object.assign(this, fieldsOf(this.#session, message as ModelVersionMessage));
+	}
+
+	get #reference(): { model: string; version: number } {
+		return { model: String(this.modelId), version: this.modelVersion };
+	}
+
+	async #update(change: MessageInitShape<typeof UpdateModelVersionRequestSchema>): Promise<void> {
+		const { models } = await this.#session.connection();
+		const request = { ...change, requestId: randomUUID(), ...this.#reference };
+		const { modelVersion } = await models.updateModelVersion(request);
+		Object.assign(this, fieldsOf(this.#session, modelVersion as ModelVersionMessage));
 	}
 }
 

@@ -1,11 +1,18 @@
 import { randomUUID } from "node:crypto";
+import type { MessageInitShape } from "@bufbuild/protobuf";
 import { timestampDate } from "@bufbuild/protobuf/wkt";
+import { OrderBy as Order } from "../gen/millrace/v1/list_pb.js";
 import type { Model as ModelMessage, ModelVersion as ModelVersionMessage } from "../gen/millrace/v1/model_pb.js";
+import type { UpdateModelRequestSchema } from "../gen/millrace/v1/model_service_pb.js";
 import { assertNumber } from "./assert-number.js";
 import { assertOptions } from "./assert-options.js";
+import { assertString, checkedStrings } from "./assert-string.js";
 import { type AsyncList, pagedList } from "./async-list.js";
+import type { Connection } from "./connection.js";
+import { enumOption, type OrderBy } from "./enum-option.js";
 import type { FieldsOf } from "./fields.js";
 import { type JsonObject, toJsonObject } from "./json.js";
+import { addition, removal } from "./metadata-change.js";
 import { modelVersionMethods } from "./method-kinds.js";
 import { fetchModelVersion, ModelVersion } from "./model-version.js";
 import { type Pending, pending } from "./pending.js";
@@ -23,6 +30,12 @@ export interface RegisterVersionOptions {
 	readonly metadata?: JsonObject;
 	/** Labels; duplicates are dropped. */
 	readonly labels?: readonly string[];
+}
+
+/** What a list of versions is sorted by: their numbers. */
+export interface ListVersionsOptions {
+	/** Default: "DESC", the newest first. */
+	readonly orderBy?: OrderBy;
 }
 
 /**
@@ -44,12 +57,18 @@ export class Model {
 	declare readonly lastUpdatedTime: Date;
 	/** The user's metadata. */
 	declare readonly metadata: JsonObject;
-	/** The labels, without duplicates. */
+	/** The labels, without duplicates, in the user's order. */
 	declare readonly labels: readonly string[];
 	/** The user who created the model. */
 	declare readonly username: string;
+	/** The workspace: 1, the built-in one. */
+	declare readonly workspaceId: number;
 	/** Whether the model is archived. */
 	declare readonly archived: boolean;
+	/** Notes, in Markdown. Ours. */
+	declare readonly notes: string;
+	/** The number of its versions. Ours. */
+	declare readonly versionCount: number;
 
 	readonly #session: Session;
 
@@ -89,14 +108,16 @@ export class Model {
 	}
 
 	/**
-	 * Lists the versions, the newest first.
+	 * Lists the versions in the order of their numbers, by default the newest first.
 	 *
-	 * Python: list_versions()
+	 * Python: list_versions(order_by)
 	 */
-	listVersions(): AsyncList<ModelVersion> {
+	listVersions(options: ListVersionsOptions = {}): AsyncList<ModelVersion> {
 		return pagedList(async (page) => {
+			assertOptions(options, "listVersions", "orderBy");
+			const orderBy = enumOption(Order, options.orderBy, "orderBy");
 			const { models } = await this.#session.connection();
-			const answer = await models.listModelVersions({ ...page, model: String(this.modelId) });
+			const answer = await models.listModelVersions({ ...page, model: String(this.modelId), orderBy });
 			const items = answer.modelVersions.map((message) => new ModelVersion(this.#session, message));
 			return { items, nextPageToken: answer.nextPageToken };
 		});
@@ -112,19 +133,111 @@ export class Model {
 	 */
 	async registerVersion(checkpointUuid: string, options: RegisterVersionOptions = {}): Promise<ModelVersion> {
 		assertOptions(options, "registerVersion", "name");
-		const metadata = toJsonObject(options.metadata ?? {}, "metadata");
+		assertString(checkpointUuid, "the checkpoint's UUID");
+		const { name = "", comment = "", notes = "", metadata = {}, labels = [] } = options;
+		for (const [key, text] of Object.entries({ name, comment, notes })) {
+			assertString(text, key);
+		}
+		const request = {
+			...{ requestId: randomUUID(), model: String(this.modelId), checkpointUuid, name, comment, notes },
+			metadata: toJsonObject(metadata, "metadata"),
+			labels: checkedStrings(labels, "labels"),
+		};
 		const { models } = await this.#session.connection();
-		const { modelVersion } = await models.registerModelVersion({
-			requestId: randomUUID(),
-			model: String(this.modelId),
-			checkpointUuid,
-			name: options.name ?? "",
-			comment: options.comment ?? "",
-			notes: options.notes ?? "",
-			metadata,
-			labels: [...(options.labels ?? [])],
-		});
+		const { modelVersion } = await models.registerModelVersion(request);
 		return new ModelVersion(this.#session, modelVersion as ModelVersionMessage);
+	}
+
+	/**
+	 * Sets keys of the metadata; the others stay. It is one change on the server, so that none is lost where several
+	 * programs add keys at once.
+	 *
+	 * Throws `failed_precondition` if the model is archived, `invalid_argument` if the metadata is not JSON or becomes
+	 * longer than 1 MiB.
+	 *
+	 * Python: add_metadata(metadata)
+	 */
+	async addMetadata(metadata: JsonObject): Promise<void> {
+		await this.#update({ metadata: addition(metadata) });
+	}
+
+	/**
+	 * Removes keys of the metadata, in one change on the server. A key that is not there is no error.
+	 *
+	 * Throws `failed_precondition` if the model is archived.
+	 *
+	 * Python: remove_metadata(keys)
+	 */
+	async removeMetadata(keys: readonly string[]): Promise<void> {
+		await this.#update({ metadata: removal(keys) });
+	}
+
+	/**
+	 * Sets all labels; duplicates are dropped, and the order is kept. A label may have commas.
+	 *
+	 * Throws `failed_precondition` if the model is archived, `invalid_argument` for an empty label.
+	 *
+	 * Python: set_labels(labels)
+	 */
+	async setLabels(labels: readonly string[]): Promise<void> {
+		await this.#update({ labels: { labels: checkedStrings(labels, "labels") } });
+	}
+
+	/**
+	 * Sets the description, of at most 10,000 characters.
+	 *
+	 * Throws `failed_precondition` if the model is archived.
+	 *
+	 * Python: set_description(description)
+	 */
+	async setDescription(description: string): Promise<void> {
+		assertString(description, "description");
+		await this.#update({ description });
+	}
+
+	/** Sets the notes, in Markdown, of at most 1,000,000 characters. Throws `failed_precondition` if the model is archived. */
+	async setNotes(notes: string): Promise<void> {
+		assertString(notes, "notes");
+		await this.#update({ notes });
+	}
+
+	/**
+	 * Renames the model. Its id stays.
+	 *
+	 * Throws `already_exists` if another model has the name, `invalid_argument` for a name that `client.createModel`
+	 * refuses, `failed_precondition` if the model is archived.
+	 */
+	async setName(name: string): Promise<void> {
+		assertString(name, "name");
+		await this.#update({ name });
+	}
+
+	/**
+	 * Archives the model: it is read-only, and takes no new versions.
+	 *
+	 * Python: archive()
+	 */
+	archive(): Promise<void> {
+		return this.#change((models) => models.archiveModel({ model: String(this.modelId) }));
+	}
+
+	/**
+	 * Makes an archived model writable again.
+	 *
+	 * Python: unarchive()
+	 */
+	unarchive(): Promise<void> {
+		return this.#change((models) => models.unarchiveModel({ model: String(this.modelId) }));
+	}
+
+	/**
+	 * Deletes the model and its versions. The checkpoints stay, and what was reported of them.
+	 *
+	 * Python: delete()
+	 */
+	async delete(): Promise<void> {
+		const { models } = await this.#session.connection();
+		await models.deleteModel({ requestId: randomUUID(), model: String(this.modelId) });
 	}
 
 	/**
@@ -132,8 +245,18 @@ export class Model {
 	 *
 	 * Python: reload()
 	 */
-	async reload(): Promise<void> {
-		Object.assign(this, fieldsOf(await fetchModel(this.#session, String(this.modelId))));
+	reload(): Promise<void> {
+		return this.#change((models) => models.getModel({ model: String(this.modelId) }));
+	}
+
+	#update(change: MessageInitShape<typeof UpdateModelRequestSchema>): Promise<void> {
+		const request = { ...change, requestId: randomUUID(), model: String(this.modelId) };
+		return this.#change((models) => models.updateModel(request));
+	}
+
+	async #change(call: (models: Connection["models"]) => Promise<{ model?: ModelMessage | undefined }>): Promise<void> {
+		const { models } = await this.#session.connection();
+		Object.assign(this, fieldsOf((await call(models)).model as ModelMessage));
 	}
 }
 
@@ -153,6 +276,9 @@ function fieldsOf(message: ModelMessage): FieldsOf<Model> {
 		metadata: message.metadata ?? {},
 		labels: message.labels,
 		username: message.username,
+		workspaceId: message.workspaceId,
 		archived: message.archived,
+		notes: message.notes,
+		versionCount: message.versionCount,
 	};
 }

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { before, describe, it } from "node:test";
 import { TrialSourceInfoType } from "../../src/gen/millrace/v1/trial_pb.js";
-import type { Checkpoint } from "../../src/sdk/index.js";
+import type { Checkpoint, ListModelsOptions, ListVersionsOptions } from "../../src/sdk/index.js";
 import { writeTree } from "../storage/storage-manager-suite.js";
 import { seedTrial } from "../support/seed-trial.js";
 import { tempDir } from "../support/temp-dir.js";
@@ -50,6 +50,118 @@ describe("Model", { timeout: 60_000 }, () => {
 		assert.ok(names.includes("zebra") && names.includes("aardvark"));
 	});
 
+	it("are listed by each key, and filtered by all", async () => {
+		const { client } = test;
+		const all = [
+			await client.createModel("list c", { description: "one", labels: ["l,1"] }),
+			await client.createModel("list a", { description: "two", labels: ["l,1", "l2"] }),
+			await client.createModel("list b", { description: "TWO_", labels: ["l2"] }),
+		];
+		await all[1]?.registerVersion(checkpoint.uuid);
+		await all[2]?.archive();
+		const names = async (options: ListModelsOptions) =>
+			(await client.listModels({ name: "LIST ", ...options })).map((model) => model.name.at(-1)).join("");
+		assert.equal(await names({}), "abc");
+		assert.equal(await names({ orderBy: "DESC" }), "cba");
+		assert.equal(await names({ sortBy: "DESCRIPTION" }), "bca");
+		assert.equal(await names({ sortBy: "CREATION_TIME" }), "cab");
+		assert.equal(await names({ sortBy: "LAST_UPDATED_TIME", orderBy: "DESC" }), "bac");
+		assert.equal(await names({ sortBy: "NUM_VERSIONS", orderBy: "DESC" }), "abc");
+		assert.equal(await names({ description: "two" }), "ab");
+		assert.equal(await names({ description: "o_" }), "b");
+		assert.equal(await names({ modelId: all[0]?.modelId ?? 0 }), "c");
+		assert.equal(await names({ labels: ["l,1"] }), "ac");
+		assert.equal(await names({ archived: true }), "b");
+		assert.equal(await names({ archived: false, users: ["determined"] }), "ac");
+		assert.equal(await names({ workspaceNames: ["Uncategorized"], workspaceIds: [1] }), "abc");
+		for (const none of [{ users: ["nobody"] }, { workspaceNames: ["none"] }, { workspaceIds: [2] }]) {
+			assert.equal(await names(none), "");
+		}
+		assert.equal(all[0]?.workspaceId, 1);
+		const labels = await client.getModelLabels();
+		assert.ok(labels.indexOf("l,1") >= 0 && labels.indexOf("l,1") < labels.indexOf("l2"), `${labels}`);
+		assert.equal(new Set(labels).size, labels.length);
+	});
+
+	it("throws invalid_argument for options of a list that are none, when it is read", async () => {
+		for (const [options, message] of [
+			["NAME", /options of listModels must be an object: \{ sortBy: "NAME" \}/],
+			[{ sortBy: "name" }, /sortBy is "name"; it must be one of "NAME", .*"NUM_VERSIONS"$/],
+			[{ orderBy: "UNSPECIFIED" }, /orderBy is "UNSPECIFIED"; it must be one of "ASC", "DESC"/],
+			[{ name: 7 }, /name is 7; it must be a string/],
+			[{ labels: "x" }, /labels is "x"; it must be an array of strings/],
+			[{ archived: "yes" }, /archived is "yes"/],
+			[{ modelId: 0 }, /modelId is 0/],
+			[{ workspaceIds: ["1"] }, /workspaceIds is "1"/],
+		] as const) {
+			const list = test.client.listModels(options as ListModelsOptions);
+			await assert.rejects(async () => await list, { code: "invalid_argument", message });
+		}
+	});
+
+	it("are changed, with no await in the middle", async () => {
+		const { client } = test;
+		await client.createModel("changed", { metadata: { a: 1, b: 2 }, labels: ["x"] });
+		await client.getModel("changed").addMetadata({ b: [3], c: null });
+		await client.getModel("changed").removeMetadata(["a", "absent"]);
+		await client.getModel("changed").setLabels(["z", "a,b", "z"]);
+		await client.getModel("changed").setDescription("new");
+		await client.getModel("changed").setNotes("# Notes");
+		const model = await client.getModel("changed");
+		assert.deepEqual(
+			[model.metadata, model.labels, model.description, model.notes],
+			[{ b: [3], c: null }, ["z", "a,b"], "new", "# Notes"],
+		);
+		await model.setName("renamed");
+		assert.equal(model.name, "renamed");
+		assert.deepEqual({ ...(await client.getModel("renamed")) }, { ...model });
+		await assert.rejects(async () => await client.getModel("changed"), { code: "not_found" });
+		await assert.rejects(model.setName("mnist cnn"), { code: "already_exists" });
+	});
+
+	it("refuse metadata and texts that would not arrive as they are", async () => {
+		const model = await test.client.createModel("exact");
+		for (const [metadata, message] of [
+			[{ a: Number.NaN }, /metadata\.a is NaN/],
+			[{ a: ["\ud800"] }, /metadata\.a\[0\] has half of a surrogate pair/],
+			[{ "\udc00": 1 }, /has half of a surrogate pair/],
+			[JSON.parse('{"__proto__":1}'), /__proto__/],
+			[[], /metadata is an Array/],
+		] as const) {
+			await assert.rejects(model.addMetadata(metadata), { code: "invalid_argument", message });
+		}
+		await assert.rejects(model.setName("\ud800"), { code: "invalid_argument", message: /name has half/ });
+		await assert.rejects(model.setLabels(["a", ""]), { code: "invalid_argument", message: /labels\[1\] is empty/ });
+		const labels = "a" as unknown as string[];
+		await assert.rejects(model.setLabels(labels), { code: "invalid_argument", message: /labels is "a"; it must be/ });
+		const keys = [7] as unknown as string[];
+		await assert.rejects(model.removeMetadata(keys), { code: "invalid_argument", message: /keys\[0\] is 7/ });
+	});
+
+	it("are archived and unarchived, and read-only between", async () => {
+		const model = await test.client.createModel("archived");
+		await model.archive();
+		assert.equal(model.archived, true);
+		const refused = { code: "failed_precondition", message: /model "archived" is archived/ };
+		await assert.rejects(model.addMetadata({ a: 1 }), refused);
+		await assert.rejects(model.registerVersion(checkpoint.uuid), refused);
+		await test.client.getModel("archived").unarchive();
+		await model.reload();
+		assert.equal(model.archived, false);
+		await model.addMetadata({ a: 1 });
+		assert.deepEqual(model.metadata, { a: 1 });
+	});
+
+	it("are deleted with their versions, and their checkpoints stay", async () => {
+		const model = await test.client.createModel("deleted");
+		const version = await model.registerVersion(checkpoint.uuid);
+		await model.delete();
+		await assert.rejects(model.reload(), { code: "not_found" });
+		await assert.rejects(version.reload(), { code: "not_found" });
+		assert.equal((await test.client.getCheckpoint(checkpoint.uuid)).state, "COMPLETED");
+		await assert.rejects(model.delete(), { code: "not_found" });
+	});
+
 	it("registers versions, and gives them by number, the newest, and all", async () => {
 		const model = await test.client.createModel("versioned");
 		const first = await model.registerVersion(checkpoint.uuid, {
@@ -69,10 +181,12 @@ describe("Model", { timeout: 60_000 }, () => {
 		assert.equal(found.checkpoint.uuid, checkpoint.uuid);
 		assert.deepEqual({ ...found.checkpoint }, { ...checkpoint });
 		assert.equal((await model.getVersion())?.modelVersion, 2);
-		assert.deepEqual(
-			(await test.client.getModel("versioned").listVersions()).map((version) => version.modelVersion),
-			[2, 1],
-		);
+		const numbers = async (options?: ListVersionsOptions) =>
+			(await test.client.getModel("versioned").listVersions(options)).map((version) => version.modelVersion);
+		assert.deepEqual(await numbers(), [2, 1]);
+		assert.deepEqual(await numbers({ orderBy: "ASC" }), [1, 2]);
+		assert.deepEqual(await numbers({ orderBy: "DESC" }), [2, 1]);
+		assert.equal((await test.client.getModel("versioned")).versionCount, 2);
 	});
 
 	it("gives null for the newest version where there is none, and not_found in a chain", async () => {
@@ -126,6 +240,29 @@ describe("Model", { timeout: 60_000 }, () => {
 
 describe("ModelVersion", { timeout: 60_000 }, () => {
 	const test = useTestClient();
+
+	it("is changed and deleted, with no await in the middle, and its number stays its own (F.25)", async () => {
+		const { client } = test;
+		const { uuid } = await client.uploadCheckpoint(writeTree(tempDir(), { "model.onnx": "weights" }));
+		const model = await client.createModel("changing");
+		const version = await model.registerVersion(uuid, { metadata: { a: 1 } });
+		await client.getModel("changing").getVersion(1).setName("first");
+		await client.getModel("changing").getVersion().setNotes("# Notes");
+		await client.getModel("changing").getVersion(1).addMetadata({ b: 2 });
+		await client.getModel("changing").getVersion(1).removeMetadata(["a"]);
+		await client.getModel("changing").getVersion(1).setLabels(["z", "a,b"]);
+		await version.reload();
+		assert.deepEqual(
+			[version.name, version.notes, version.metadata, version.labels, version.checkpoint.uuid],
+			["first", "# Notes", { b: 2 }, ["z", "a,b"], uuid],
+		);
+		await version.setName("again");
+		assert.equal(version.name, "again");
+		await client.getModel("changing").getVersion(1).delete();
+		await assert.rejects(version.reload(), { code: "not_found" });
+		assert.equal(await model.getVersion(), null);
+		assert.equal((await model.registerVersion(uuid)).modelVersion, 2);
+	});
 
 	it("gives the metrics of the trials that used it, with no await in the middle", async () => {
 		const { client, connection } = test;

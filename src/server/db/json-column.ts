@@ -1,3 +1,4 @@
+import { isDeepStrictEqual } from "node:util";
 import { create, fromJson, type JsonObject, toJson } from "@bufbuild/protobuf";
 import { type Timestamp, timestampFromMs } from "@bufbuild/protobuf/wkt";
 import { type Storage, StorageSchema } from "../../gen/millrace/v1/storage_pb.js";
@@ -12,6 +13,12 @@ export function fromObject(object: JsonObject | undefined): string {
 /** Reads a free-form object. */
 export function toObject(text: string): JsonObject {
 	return JSON.parse(text) as JsonObject;
+}
+
+/** Whether two texts of JSON hold the same; the order of keys does not count. */
+export function isSameObject(one: string, other: string): boolean {
+	// Texts that hold the same have the same length, and most differ in it.
+	return one === other || (one.length === other.length && isDeepStrictEqual(JSON.parse(one), JSON.parse(other)));
 }
 
 /** Writes labels, each once, in the order given. */

@@ -1,4 +1,3 @@
-import { isDeepStrictEqual } from "node:util";
 import { create, type JsonObject } from "@bufbuild/protobuf";
 import { timestampFromMs } from "@bufbuild/protobuf/wkt";
 import { MillraceError } from "../../errors.js";
@@ -7,7 +6,7 @@ import { type ModelVersion, ModelVersionSchema } from "../../gen/millrace/v1/mod
 import { applyMetadataChange } from "../metadata-change.js";
 import { getCheckpointRow, getCheckpointsById } from "./checkpoints.js";
 import type { Reader, Transaction } from "./database.js";
-import { fromLabels, fromObject, toLabels, toObject } from "./json-column.js";
+import { fromLabels, fromObject, isSameObject, toLabels, toObject } from "./json-column.js";
 import { assertNotArchived, getModelRow, type ModelRow, soleUser } from "./models.js";
 import { keyset, type SortedPlace } from "./sorted-page.js";
 
@@ -122,7 +121,7 @@ export interface ModelVersionChange {
 }
 
 /**
- * Changes a version of a model. Where that changes nothing, nothing is written.
+ * Changes a version of a model, and returns the id of the model. Where that changes nothing, nothing is written.
  *
  * Throws `not_found` if there is none, `failed_precondition` if the model is archived, `invalid_argument` if its metadata
  * became too large.
@@ -132,21 +131,25 @@ export async function updateModelVersion(
 	nameOrId: string,
 	version: number,
 	change: ModelVersionChange,
-): Promise<ModelVersion> {
+): Promise<number> {
 	const model = await getModelRow(tx, nameOrId);
 	const row = await getModelVersionRow(tx, model, version);
 	assertNotArchived(model, "cannot have attributes of its versions updated");
-	const changed: ModelVersionRow = {
-		...row,
+	const changed = {
 		name: change.name ?? row.name,
 		comment: change.comment ?? row.comment,
 		notes: change.notes ?? row.notes,
 		metadata: applyMetadataChange("metadata", row.metadata, change.metadata),
 		labels: change.labels ? fromLabels(change.labels) : row.labels,
 	};
-	const [before, after] = await toModelVersions(tx, model, [row, changed]);
-	if (isDeepStrictEqual(before, after)) {
-		return before as ModelVersion;
+	if (
+		changed.name === row.name &&
+		changed.comment === row.comment &&
+		changed.notes === row.notes &&
+		changed.labels === row.labels &&
+		isSameObject(changed.metadata, row.metadata)
+	) {
+		return model.id;
 	}
 	await tx.run(
 		`UPDATE model_versions SET name = ?, comment = ?, notes = ?, metadata = ?, labels = ?, update_time = ?
@@ -160,7 +163,7 @@ export async function updateModelVersion(
 		model.id,
 		version,
 	);
-	return getModelVersion(tx, model, version);
+	return model.id;
 }
 
 /**

@@ -1,4 +1,3 @@
-import { isDeepStrictEqual } from "node:util";
 import { create, type JsonObject } from "@bufbuild/protobuf";
 import { timestampFromMs } from "@bufbuild/protobuf/wkt";
 import { MillraceError } from "../../errors.js";
@@ -6,7 +5,7 @@ import type { MetadataChange } from "../../gen/millrace/v1/change_pb.js";
 import { type Model, ModelSchema } from "../../gen/millrace/v1/model_pb.js";
 import { applyMetadataChange } from "../metadata-change.js";
 import type { Reader, Transaction } from "./database.js";
-import { fromLabels, fromObject, toLabels, toObject } from "./json-column.js";
+import { fromLabels, fromObject, isSameObject, toLabels, toObject } from "./json-column.js";
 
 /** A row of the table models. */
 export interface ModelRow {
@@ -83,25 +82,29 @@ export interface ModelChange {
 }
 
 /**
- * Changes a model. Where that changes nothing, nothing is written.
+ * Changes a model, and returns its id. Where that changes nothing, nothing is written.
  *
  * Throws `not_found` if there is none, `failed_precondition` if it is archived, `already_exists` for the name of another
  * model, `invalid_argument` if its metadata became too large.
  */
-export async function updateModel(tx: Transaction, nameOrId: string, change: ModelChange): Promise<Model> {
+export async function updateModel(tx: Transaction, nameOrId: string, change: ModelChange): Promise<number> {
 	const row = await getModelRow(tx, nameOrId);
 	assertNotArchived(row, "cannot have attributes updated");
-	const changed: ModelRow = {
-		...row,
+	const changed = {
 		name: change.name ?? row.name,
 		description: change.description ?? row.description,
 		notes: change.notes ?? row.notes,
 		metadata: applyMetadataChange("metadata", row.metadata, change.metadata),
 		labels: change.labels ? fromLabels(change.labels) : row.labels,
 	};
-	const model = toModel(changed);
-	if (isDeepStrictEqual(model, toModel(row))) {
-		return model;
+	if (
+		changed.name === row.name &&
+		changed.description === row.description &&
+		changed.notes === row.notes &&
+		changed.labels === row.labels &&
+		isSameObject(changed.metadata, row.metadata)
+	) {
+		return row.id;
 	}
 	const namesake = await tx.get("SELECT id FROM models WHERE name = ? AND id <> ?", changed.name, row.id);
 	if (namesake !== undefined) {
@@ -117,7 +120,7 @@ export async function updateModel(tx: Transaction, nameOrId: string, change: Mod
 		tx.now,
 		row.id,
 	);
-	return toModel({ ...changed, update_time: tx.now });
+	return row.id;
 }
 
 /** Archives a model, or makes it writable again; one that is so already stays as it is. Throws `not_found` if there is none. */

@@ -97,11 +97,13 @@ export function createModelService({ db }: ServiceContext): ServiceHandlers<type
 			assertTexts({ description, notes });
 			assertMetadataChange("metadata", metadata);
 			const change = { name, description, notes, metadata, labels: labels && checkedLabels("labels", labels.labels) };
-			return db.write((tx) =>
-				once(tx, requestId, UpdateModelResponseSchema, async () =>
-					create(UpdateModelResponseSchema, { model: await updateModel(tx, model, change) }),
-				),
-			);
+			return db.write(async (tx) => {
+				// Of the first answer only the id is kept: metadata that grows would be kept with each of its changes.
+				const { model: changed } = await once(tx, requestId, UpdateModelResponseSchema, async () =>
+					create(UpdateModelResponseSchema, { model: { id: await updateModel(tx, model, change) } }),
+				);
+				return { model: toModel(await getModelRow(tx, String(changed?.id))) };
+			});
 		},
 
 		async archiveModel({ model }) {
@@ -180,13 +182,14 @@ export function createModelService({ db }: ServiceContext): ServiceHandlers<type
 			assertTexts({ name, comment, notes });
 			assertMetadataChange("metadata", metadata);
 			const change = { name, comment, notes, metadata, labels: labels && checkedLabels("labels", labels.labels) };
-			return db.write((tx) =>
-				once(tx, requestId, UpdateModelVersionResponseSchema, async () =>
-					create(UpdateModelVersionResponseSchema, {
-						modelVersion: await updateModelVersion(tx, model, version, change),
-					}),
-				),
-			);
+			return db.write(async (tx) => {
+				const { modelVersion: changed } = await once(tx, requestId, UpdateModelVersionResponseSchema, async () => {
+					const modelId = await updateModelVersion(tx, model, version, change);
+					return create(UpdateModelVersionResponseSchema, { modelVersion: { modelId, version } });
+				});
+				const row = await getModelRow(tx, String(changed?.modelId));
+				return { modelVersion: await getModelVersion(tx, row, changed?.version ?? 0) };
+			});
 		},
 
 		async deleteModelVersion({ requestId, model, version }) {

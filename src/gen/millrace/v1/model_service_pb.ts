@@ -481,7 +481,7 @@ export const ListModelVersionsResponseSchema: GenMessage<ListModelVersionsRespon
  */
 export type UpdateModelRequest = Message<"millrace.v1.UpdateModelRequest"> & {
   /**
-   * A unique string, at most 128 characters. A repeated request with it gets the first answer.
+   * A unique string, at most 128 characters. A repeated request with it changes nothing.
    *
    * @generated from field: string request_id = 1;
    */
@@ -748,7 +748,7 @@ export const ListModelLabelsResponseSchema: GenMessage<ListModelLabelsResponse> 
  */
 export type UpdateModelVersionRequest = Message<"millrace.v1.UpdateModelVersionRequest"> & {
   /**
-   * A unique string, at most 128 characters. A repeated request with it gets the first answer.
+   * A unique string, at most 128 characters. A repeated request with it changes nothing.
    *
    * @generated from field: string request_id = 1;
    */
