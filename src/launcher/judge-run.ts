@@ -63,12 +63,16 @@ export function judgeRun(
 				canGoOn: true,
 			};
 		case TrialRunDecision.KILLED:
-		case TrialRunDecision.UNSPECIFIED:
+		case TrialRunDecision.UNSPECIFIED: {
+			// One that was canceled was asked to end, and has; only a kill came to its run in the middle.
+			const isCanceled = run.state !== TrialRunState.KILLED;
+			const why = run.state === TrialRunState.FAILED ? `its last run failed: ${run.reason}` : run.reason;
 			return {
-				exitCode: signalExitCode(interruptedBy ?? "SIGKILL"),
-				line: `${name} was killed after ${part}: ${run.reason}`,
+				exitCode: signalExitCode(interruptedBy ?? (isCanceled ? "SIGTERM" : "SIGKILL")),
+				line: `${name} was ${isCanceled ? "canceled" : "killed"} after ${part}: ${why}`,
 				canGoOn: false,
 			};
+		}
 		case TrialRunDecision.RESTART:
 		case TrialRunDecision.FAILED:
 			break;

@@ -24,6 +24,8 @@ export interface ScriptedTrialServer {
 /** What the server answers to the end of a run. */
 export interface Verdict {
 	readonly decision: keyof typeof TrialRunDecision;
+	/** The run's own state. Default: PREEMPTED or KILLED for such a decision, else FAILED. */
+	readonly state?: keyof typeof TrialRunState;
 	readonly reason?: string;
 	/** Default 1. */
 	readonly joinedCount?: number;
@@ -77,9 +79,11 @@ export async function startScriptedTrialServer(verdicts: readonly Verdict[]): Pr
 				}
 				ends.push(request);
 				const { reason = "rank 0 was lost", joinedCount = 1 } = verdict;
-				const state = TrialRunState[verdict.decision === "PREEMPTED" ? "PREEMPTED" : "FAILED"];
+				const { decision } = verdict;
+				const usual = decision === "PREEMPTED" || decision === "KILLED" ? decision : "FAILED";
+				const state = TrialRunState[verdict.state ?? usual];
 				return {
-					decision: TrialRunDecision[verdict.decision],
+					decision: TrialRunDecision[decision],
 					trialRun: { trialId: 3, trialRunId: request.trialRunId, state, reason, joinedCount },
 					trial: trial(ends.length),
 				};
