@@ -5,7 +5,13 @@ import { MillraceError } from "../errors.js";
 import type { JsonObject, JsonValue } from "../sdk/json.js";
 import { toMetricsJson } from "../sdk/json.js";
 import { assertMetricGroup } from "../sdk/metric-group.js";
-import { shown } from "../sdk/shown.js";
+import {
+	checkpointSource,
+	type LinkedCheckpoint,
+	type LinkedVersion,
+	type LinkSource,
+	versionSource,
+} from "../sdk/trial-source.js";
 import type { DistributedContext } from "./distributed/distributed-context.js";
 import { InferenceModel, type PrepareModelOptions } from "./inference-model.js";
 import type { FunctionReducer, MetricReducer, ReducerFunction, WrapReducerOptions } from "./metric-reducer.js";
@@ -158,40 +164,17 @@ export class BatchProcessorContext {
 	 * Python: `report_task_using_model_version`
 	 */
 	reportTaskUsingModelVersion(version: LinkedVersion | PromiseLike<LinkedVersion | null>): Promise<void> {
-		return this.#link(async () => {
-			const given = await version;
-			if (given === null) {
-				throw new MillraceError("invalid_argument", "the model has no version; register one with registerVersion");
-			}
-			if (typeof given?.modelId !== "number" || typeof given.modelVersion !== "number") {
-				const found = typeof given === "object" ? "not a model version" : shown(given);
-				throw new MillraceError(
-					"invalid_argument",
-					`the model version is ${found}; give what client.getModel(name).getVersion(number) returns`,
-				);
-			}
-			return { case: "modelVersion", value: { model: String(given.modelId), version: given.modelVersion } };
-		});
+		return this.#link(() => versionSource(version));
 	}
 
 	/**
-	 * Links this run's trial to the checkpoint that it uses, so that the checkpoint's metrics include the
-	 * trial's. The runtime waits for it after setup.
+	 * Links this run's trial to the checkpoint that it uses, given itself or as its UUID, so that the checkpoint's
+	 * metrics include the trial's. The runtime waits for it after setup.
 	 *
 	 * Python: `report_task_using_checkpoint`
 	 */
-	reportTaskUsingCheckpoint(checkpoint: LinkedCheckpoint | PromiseLike<LinkedCheckpoint>): Promise<void> {
-		return this.#link(async () => {
-			const given = await checkpoint;
-			if (typeof given?.uuid !== "string") {
-				const found = typeof given === "object" && given !== null ? "not a checkpoint" : shown(given);
-				throw new MillraceError(
-					"invalid_argument",
-					`the checkpoint is ${found}; give what client.getCheckpoint(uuid) returns`,
-				);
-			}
-			return { case: "checkpointUuid", value: given.uuid };
-		});
+	reportTaskUsingCheckpoint(checkpoint: string | LinkedCheckpoint | PromiseLike<LinkedCheckpoint>): Promise<void> {
+		return this.#link(() => checkpointSource(checkpoint));
 	}
 
 	/**
@@ -233,18 +216,3 @@ export class BatchProcessorContext {
 		return this.#part.pending.track(link());
 	}
 }
-
-/** What links a trial to a model version. */
-export interface LinkedVersion {
-	readonly modelId: number;
-	readonly modelVersion: number;
-}
-
-/** What links a trial to a checkpoint. */
-export interface LinkedCheckpoint {
-	readonly uuid: string;
-}
-
-type LinkSource =
-	| { case: "modelVersion"; value: { model: string; version: number } }
-	| { case: "checkpointUuid"; value: string };

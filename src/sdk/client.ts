@@ -10,7 +10,8 @@ import { type AsyncList, pagedList } from "./async-list.js";
 import { Checkpoint, fetchCheckpoint } from "./checkpoint.js";
 import { connect, type ServerChoice } from "./connect.js";
 import type { Connection } from "./connection.js";
-import { Experiment, fetchExperiment, trialList } from "./experiment.js";
+import { Experiment, fetchExperiment } from "./experiment.js";
+import { experimentList, type ListExperimentsOptions } from "./experiment-list.js";
 import { type JsonObject, toJsonObject } from "./json.js";
 import { LazyConnection } from "./lazy-connection.js";
 import { checkpointMethods, experimentMethods, modelMethods, trialMethods } from "./method-kinds.js";
@@ -19,6 +20,7 @@ import { type ListModelsOptions, modelList } from "./model-list.js";
 import { type Pending, pending } from "./pending.js";
 import type { Session } from "./session.js";
 import { fetchTrial, Trial } from "./trial.js";
+import { type ListTrialsOptions, trialList } from "./trial-list.js";
 import { type UploadCheckpointOptions, uploadCheckpoint } from "./upload-checkpoint.js";
 
 /** Options of a Client. */
@@ -182,9 +184,14 @@ export class Client {
 		}, trialMethods);
 	}
 
-	/** Lists all trials, the newest first. */
-	listTrials(): AsyncList<Trial> {
-		return trialList(this.#session, 0);
+	/**
+	 * Lists trials, by default all, the newest first.
+	 *
+	 * Reading throws `invalid_argument` for an option that is not of its type, and for a sort that needs an
+	 * `experimentId` without one.
+	 */
+	listTrials(options: ListTrialsOptions = {}): AsyncList<Trial> {
+		return trialList(this.#session, "listTrials", options);
 	}
 
 	/**
@@ -222,19 +229,14 @@ export class Client {
 	}
 
 	/**
-	 * Lists the experiments, the newest first.
+	 * Lists experiments, by default the newest first.
 	 *
-	 * Python: list_experiments()
+	 * Reading throws `invalid_argument` for an option that is not of its type.
+	 *
+	 * Python: list_experiments(sort_by, order_by, experiment_ids, labels, users, states, name, project_id)
 	 */
-	listExperiments(): AsyncList<Experiment> {
-		return pagedList(async (page) => {
-			const { experiments } = await this.#connection.get();
-			const answer = await experiments.listExperiments(page);
-			return {
-				items: answer.experiments.map((message) => new Experiment(this.#session, message)),
-				nextPageToken: answer.nextPageToken,
-			};
-		});
+	listExperiments(options: ListExperimentsOptions = {}): AsyncList<Experiment> {
+		return experimentList(this.#session, options);
 	}
 
 	/**

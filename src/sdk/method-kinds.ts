@@ -48,8 +48,22 @@ export const modelMethods: MethodKinds<Model> = {
 /** What each method of an Experiment returns, for `pending`. */
 export const experimentMethods: MethodKinds<Experiment> = {
 	listTrials: "list",
+	iterTrials: "list",
+	awaitFirstTrial: "promise",
+	wait: "promise",
 	pause: "promise",
 	activate: "promise",
+	cancel: "promise",
+	kill: "promise",
+	archive: "promise",
+	unarchive: "promise",
+	delete: "promise",
+	setName: "promise",
+	setDescription: "promise",
+	setNotes: "promise",
+	addLabel: "promise",
+	removeLabel: "promise",
+	setLabels: "promise",
 	reload: "promise",
 };
 
@@ -65,6 +79,8 @@ export const trialMethods: MethodKinds<Trial> = {
 	pause: "promise",
 	activate: "promise",
 	kill: "promise",
+	reportTaskUsingCheckpoint: "promise",
+	reportTaskUsingModelVersion: "promise",
 	getExperiment: () => experimentMethods,
 	reload: "promise",
 };

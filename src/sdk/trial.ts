@@ -13,6 +13,13 @@ import type { Pending } from "./pending.js";
 import type { Session } from "./session.js";
 import { type TrialLog, type TrialLogOptions, trialLogList } from "./trial-logs.js";
 import { type TrialMetrics, trialMetricsList } from "./trial-metrics.js";
+import {
+	checkpointSource,
+	type LinkedCheckpoint,
+	type LinkedVersion,
+	type LinkSource,
+	versionSource,
+} from "./trial-source.js";
 
 /** The state of a trial. COMPLETED and CANCELED are final; a trial in ERROR can be activated, or joined again. */
 export type TrialState = "UNSPECIFIED" | "ACTIVE" | "PAUSED" | "COMPLETED" | "CANCELED" | "ERROR";
@@ -60,12 +67,25 @@ export class Trial {
 	declare readonly state: TrialState;
 	/** For each metric group, for each metric: type, count, sum, min, max, mean and last. */
 	declare readonly summaryMetrics: JsonObject;
-	/** The part of the records that is done, or has failed and was skipped, from 0 to 1. */
+	/**
+	 * How far it is, from 0 to 1: the part of the records that is done, or has failed and was skipped; without batch
+	 * processing, what its program reported.
+	 */
 	declare readonly progress: number;
+	/** What its program said that it does; empty if nothing. */
+	declare readonly status: string;
+	/** What its program said of itself. */
+	declare readonly metadata: JsonObject;
 	/** How many of its runs failed. */
 	declare readonly restarts: number;
+	/** How many of its runs may fail before it does. */
+	declare readonly maxRestarts: number;
 	/** The number of the newest run, from 1; 0 before the first. */
 	declare readonly trialRunId: number;
+	/** When the trial was created. */
+	declare readonly creationTime: Date;
+	/** When it ended; null while it has not. */
+	declare readonly endTime: Date | null;
 
 	readonly #session: Session;
 	#message: TrialMessage;
@@ -195,6 +215,33 @@ export class Trial {
 	}
 
 	/**
+	 * Links the trial to a checkpoint that it used, so that the checkpoint's metrics include the trial's. Needs no run,
+	 * and works from anywhere. The UUID, a Checkpoint, or `client.getCheckpoint(uuid)` without awaiting it.
+	 *
+	 * Throws `not_found` if the checkpoint does not exist, `invalid_argument` if it is none.
+	 *
+	 * Python: report_task_using_checkpoint
+	 */
+	async reportTaskUsingCheckpoint(
+		checkpoint: string | LinkedCheckpoint | PromiseLike<LinkedCheckpoint>,
+	): Promise<void> {
+		await this.#link(await checkpointSource(checkpoint));
+	}
+
+	/**
+	 * Links the trial to a model version that it used, and to its checkpoint, so that the metrics of both include the
+	 * trial's. Needs no run, and works from anywhere. `client.getModel(name).getVersion()` may be given without awaiting
+	 * it.
+	 *
+	 * Throws `not_found` if the version does not exist, `invalid_argument` if it is none, or the model has none.
+	 *
+	 * Python: report_task_using_model_version
+	 */
+	async reportTaskUsingModelVersion(version: LinkedVersion | PromiseLike<LinkedVersion | null>): Promise<void> {
+		await this.#link(await versionSource(version));
+	}
+
+	/**
 	 * Returns the experiment that the trial belongs to.
 	 *
 	 * Python: get_experiment()
@@ -220,6 +267,11 @@ export class Trial {
 		});
 	}
 
+	async #link(source: LinkSource): Promise<void> {
+		const { trials } = await this.#session.connection();
+		await trials.reportTrialSourceInfo({ trialId: this.id, source });
+	}
+
 	async #change(call: (trials: Connection["trials"]) => Promise<{ trial?: TrialMessage | undefined }>): Promise<void> {
 		const { trials } = await this.#session.connection();
 		this.#message = (await call(trials)).trial as TrialMessage;
@@ -240,15 +292,13 @@ function fieldsOf(message: TrialMessage): FieldsOf<Trial> {
 		hparams: message.hparams ?? {},
 		state: State[message.state] as TrialState,
 		summaryMetrics: fromJsonText(message.summaryMetricsJson || "{}") as JsonObject,
-		progress: progressOf(message),
+		progress: message.progress,
+		status: message.status,
+		metadata: message.metadata ?? {},
 		restarts: message.restarts,
+		maxRestarts: message.maxRestarts,
 		trialRunId: message.trialRunId,
+		creationTime: message.createTime ? timestampDate(message.createTime) : new Date(0),
+		endTime: message.endTime ? timestampDate(message.endTime) : null,
 	};
-}
-
-function progressOf({ state, recordsDone, recordsFailed, recordsTotal }: TrialMessage): number {
-	if (state === State.COMPLETED) {
-		return 1;
-	}
-	return recordsTotal === 0n ? 0 : Number(recordsDone + recordsFailed) / Number(recordsTotal);
 }

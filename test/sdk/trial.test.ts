@@ -20,19 +20,22 @@ describe("Trial", { timeout: 60_000 }, () => {
 		const experiment = await test.client.createExperiment({ name: "e", entrypoint: "true" });
 		const created = await test.client.createTrial(experiment.id, { hparams: { lr: 0.5, user_key: [1] } });
 		const trial = await test.client.getTrial(created.id);
-		assert.deepEqual(
-			{ ...trial },
-			{
-				id: created.id,
-				experimentId: experiment.id,
-				hparams: { lr: 0.5, user_key: [1] },
-				state: "ACTIVE",
-				summaryMetrics: {},
-				progress: 0,
-				restarts: 0,
-				trialRunId: 0,
-			},
-		);
+		const { creationTime, ...fields } = trial;
+		assert.ok(creationTime.getTime() > Date.now() - 60_000);
+		assert.deepEqual(fields, {
+			id: created.id,
+			experimentId: experiment.id,
+			hparams: { lr: 0.5, user_key: [1] },
+			state: "ACTIVE",
+			summaryMetrics: {},
+			progress: 0,
+			status: "",
+			metadata: {},
+			restarts: 0,
+			maxRestarts: 5,
+			trialRunId: 0,
+			endTime: null,
+		});
 		assert.equal((await test.client.listTrials())[0]?.id, created.id);
 		assert.equal((await test.client.getTrial(created.id).getExperiment()).name, "e");
 	});
