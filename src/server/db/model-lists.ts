@@ -28,7 +28,7 @@ export async function listModels(db: Reader, filter: ModelFilter, place: SortedP
 			AND ifnull(archived = ?, true)
 			AND (? OR username IN (SELECT value FROM json_each(?)))
 			AND (? OR EXISTS (
-				SELECT 1 FROM json_each(models.labels) AS label WHERE label.value IN (SELECT value FROM json_each(?))
+				SELECT 1 FROM json_each(models.labels) WHERE value IN (SELECT value FROM json_each(?))
 			))
 			${filter.modelId === 0 ? "" : "AND id = ?"}
 		ORDER BY ${orderBy} LIMIT ?`,
