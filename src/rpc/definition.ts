@@ -1,5 +1,6 @@
 import type { DescMessage, DescMethod, DescService, MessageInitShape, MessageShape } from "@bufbuild/protobuf";
 import { create, fromBinary, toBinary } from "@bufbuild/protobuf";
+import { BinaryReader, WireType } from "@bufbuild/protobuf/wire";
 import { MillraceError, messageOf } from "../errors.js";
 
 /** The full name of a method, as HTTP/2 carries it: `/millrace.v1.TrialService/GetTrial`. */
@@ -16,14 +17,41 @@ export function encode<S extends DescMessage>(schema: S, message: MessageInitSha
 /**
  * Parses a message.
  *
- * Throws `invalid_argument` if the bytes are not one.
+ * Throws `invalid_argument` if the bytes are not one, naming the field where they go wrong.
  */
 export function decode<S extends DescMessage>(schema: S, bytes: Uint8Array): MessageShape<S> {
 	try {
 		return fromBinary(schema, bytes);
 	} catch (cause) {
-		throw new MillraceError("invalid_argument", `malformed ${schema.typeName}: ${messageOf(cause)}`, { cause });
+		const place = [schema.typeName, ...malformedField(schema, bytes)].join(".");
+		throw new MillraceError("invalid_argument", `malformed ${place}: ${messageOf(cause)}`, { cause });
 	}
+}
+
+const ownPackage = "millrace.";
+
+/** Returns the names on the way to the first field that cannot be parsed; none where the bytes have no field there. */
+function malformedField(schema: DescMessage, bytes: Uint8Array): string[] {
+	const reader = new BinaryReader(bytes);
+	while (reader.pos < reader.len) {
+		const start = reader.pos;
+		const path: string[] = [];
+		try {
+			const [number, wireType] = reader.tag();
+			const field = schema.fields.find((candidate) => candidate.number === number);
+			path.push(...(field === undefined ? [] : [field.name]));
+			const content = reader.pos;
+			reader.skip(wireType, number);
+			// What a known type such as Struct is made of is no field of ours.
+			if (wireType === WireType.LengthDelimited && field?.message?.typeName.startsWith(ownPackage)) {
+				path.push(...malformedField(field.message, new BinaryReader(bytes.subarray(content)).bytes()));
+			}
+			fromBinary(schema, bytes.subarray(start, reader.pos));
+		} catch {
+			return path;
+		}
+	}
+	return [];
 }
 
 /**

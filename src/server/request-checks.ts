@@ -1,5 +1,6 @@
 import { type Timestamp, timestampMs } from "@bufbuild/protobuf/wkt";
-import { MillraceError } from "../errors.js";
+import { isMillraceError, MillraceError } from "../errors.js";
+import { type ExperimentConfig, parseExperimentConfig } from "../experiment-config.js";
 import type { StoredFile } from "../gen/millrace/v1/storage_pb.js";
 import type { Member } from "../gen/millrace/v1/trial_pb.js";
 
@@ -78,6 +79,17 @@ export function required<T>(field: string, value: T | undefined): T {
 		throw new MillraceError("invalid_argument", `${field} is missing; it is required`);
 	}
 	return value;
+}
+
+/** Returns a configuration. Throws `invalid_argument` naming the key that breaks a rule. */
+export function checkedConfig(field: string, value: object | undefined): ExperimentConfig {
+	try {
+		return parseExperimentConfig(required(field, value)).config;
+	} catch (error) {
+		throw isMillraceError(error)
+			? new MillraceError(error.code, `${field}: ${error.message}`, { cause: error })
+			: error;
+	}
 }
 
 /** Returns a worker. Throws `invalid_argument` if it is missing or cannot be one. */

@@ -332,7 +332,7 @@ describe("a request that no handler should see", { timeout: 30_000 }, () => {
 		// The string of an AttendRequest's leave.
 		const error = await send("/millrace.v1.RendezvousService/Attend", Buffer.from([26, 3, 10, 1, 0xff]), "both");
 		assert.equal(error.code, 3);
-		assert.match(error.details, /^malformed millrace\.v1\.AttendRequest: /);
+		assert.match(error.details, /^malformed millrace\.v1\.AttendRequest\.leave\.reason: /);
 	});
 
 	it("is unimplemented when the method or the service does not exist", async () => {

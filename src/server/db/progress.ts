@@ -208,7 +208,10 @@ async function checkedRanges(
 	let end = 0;
 	for (const range of named) {
 		if (range[0] < end) {
-			throw new MillraceError("invalid_argument", `ranges overlap at record ${range[0]}; name each record once`);
+			throw new MillraceError(
+				"invalid_argument",
+				`ranges or failures overlap at record ${range[0]}; name each record once`,
+			);
 		}
 		end = range[1];
 	}

@@ -186,7 +186,7 @@ export function createCheckpointService({
 			if (from + data.length > whole.sizeBytes) {
 				throw new MillraceError(
 					"invalid_argument",
-					`the piece ends at byte ${from + data.length}, but file.size_bytes is ${whole.sizeBytes}; send no more than the file`,
+					`offset and data end at byte ${from + data.length}, but file.size_bytes is ${whole.sizeBytes}; send no more than the file`,
 				);
 			}
 			const { sizeBytes, complete } = await checkpointFiles.write(uuid, whole, from, data);

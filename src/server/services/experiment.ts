@@ -1,6 +1,5 @@
 import { create } from "@bufbuild/protobuf";
 import { MillraceError } from "../../errors.js";
-import { parseExperimentConfig } from "../../experiment-config.js";
 import { ExperimentSortBy, ExperimentState } from "../../gen/millrace/v1/experiment_pb.js";
 import {
 	CreateExperimentResponseSchema,
@@ -32,7 +31,7 @@ import {
 	assertNotNegative,
 	assertPlainText,
 	assertRequestId,
-	required,
+	checkedConfig,
 } from "../request-checks.js";
 import { storageOf } from "../storage-config.js";
 import type { ServiceContext } from "./service-context.js";
@@ -50,7 +49,7 @@ export function createExperimentService({
 	return {
 		async createExperiment(request) {
 			assertRequestId(request.requestId);
-			const { config } = parseExperimentConfig(required("config", request.config));
+			const config = checkedConfig("config", request.config);
 			const { name, description } = config;
 			assertPlainText("config.name", name, longest.name);
 			assertPlainText("config.description", description, longest.description);
