@@ -1,10 +1,16 @@
+import type { MessageInitShape } from "@bufbuild/protobuf";
 import { isMillraceError, MillraceError } from "../../errors.js";
-import type { NewMetricReport } from "../../gen/millrace/v1/metric_pb.js";
-import type { MetricService } from "../../gen/millrace/v1/metric_service_pb.js";
+import type { MetricSummarySchema, NewMetricReport } from "../../gen/millrace/v1/metric_pb.js";
+import type { MetricService, SummarizeMetricsRequest } from "../../gen/millrace/v1/metric_service_pb.js";
+import { TrialState } from "../../gen/millrace/v1/trial_pb.js";
 import type { ServiceHandlers } from "../../rpc/handler.js";
-import { type MetricPosition, metricPages } from "../db/metric-pages.js";
+import type { Database } from "../db/database.js";
+import { followMetrics } from "../db/metric-following.js";
+import { type MetricPage, type MetricPosition, metricPages } from "../db/metric-pages.js";
+import { checkpointSubject, type MetricSubject, modelVersionSubject, trialSubject } from "../db/metric-sources.js";
+import { summarizeGroup } from "../db/metric-summaries.js";
 import { MetricWriter, type WellFormedReport } from "../db/metric-writer.js";
-import { type TrialSource, trialsOfCheckpoint, trialsOfModelVersion } from "../db/trial-sources.js";
+import type { TrialSource } from "../db/trial-sources.js";
 import { profilingGroups } from "../db/trial-summary.js";
 import { getTrialRow } from "../db/trials.js";
 import { assertMetricGroup } from "../metric-group.js";
@@ -19,9 +25,8 @@ import {
 	parseJson,
 } from "../request-checks.js";
 import { parseResumeToken, writeResumeToken } from "../resume-token.js";
-import type { Metrics } from "../summary-metrics.js";
+import { type GroupSummary, type Metrics, sumOf } from "../summary-metrics.js";
 import type { ServiceContext } from "./service-context.js";
-import { unimplemented } from "./unimplemented.js";
 
 /** The most reports of one call. */
 const largestCall = 10_000;
@@ -30,11 +35,15 @@ const largestCall = 10_000;
 export function createMetricService({ db }: ServiceContext): ServiceHandlers<typeof MetricService> {
 	const writer = new MetricWriter(db);
 
-	async function* stream(name: string, trialIds: readonly number[], group: string, resumeToken: string) {
+	async function* stream(name: string, subject: MetricSubject, group: string, resumeToken: string) {
 		const filtered = `${name} ${group}`;
 		const from = parseResumeToken<MetricPosition>(filtered, resumeToken, 5);
-		for await (const { reports, position } of metricPages(db, trialIds, group, from)) {
-			yield { reports, resumeToken: writeResumeToken(filtered, position) };
+		yield* messages(filtered, metricPages(db, subject, group, from));
+	}
+
+	async function* messages(filtered: string, pages: AsyncIterable<MetricPage>) {
+		for await (const { reports, position } of pages) {
+			yield { reports: [...reports], resumeToken: writeResumeToken(filtered, position) };
 		}
 	}
 
@@ -59,7 +68,7 @@ export function createMetricService({ db }: ServiceContext): ServiceHandlers<typ
 			return writer.report({ clientId, sequence: Number(sequence), reports: reports.map(checkedReport) });
 		},
 
-		async *streamTrialMetrics({ trialIds, group, resumeToken }) {
+		async *streamTrialMetrics({ trialIds, group, resumeToken, follow }, { signal }) {
 			if (trialIds.length === 0) {
 				throw new MillraceError("invalid_argument", "trial_ids is empty; must specify at least one trial id");
 			}
@@ -67,23 +76,78 @@ export function createMetricService({ db }: ServiceContext): ServiceHandlers<typ
 				assertId("trial_ids", trialId);
 				await getTrialRow(db, trialId);
 			}
-			yield* stream(`trials ${trialIds}`, trialIds, group, resumeToken);
+			if (follow) {
+				const filtered = `follow trials ${trialIds} ${group}`;
+				const from = parseResumeToken<MetricPosition>(filtered, resumeToken, 5);
+				yield* messages(filtered, followMetrics(db, trialIds, group, from, signal));
+			} else {
+				yield* stream(`trials ${trialIds}`, trialSubject(trialIds), group, resumeToken);
+			}
 		},
 
 		async *streamCheckpointMetrics({ checkpointUuid, group, resumeToken }) {
-			const trialIds = await trialsOfCheckpoint(db, checkedUuid("checkpoint_uuid", checkpointUuid));
-			yield* stream(`checkpoint ${checkpointUuid}`, trialIds, group, resumeToken);
+			const subject = await checkpointSubject(db, checkedUuid("checkpoint_uuid", checkpointUuid));
+			yield* stream(`checkpoint ${checkpointUuid}`, subject, group, resumeToken);
 		},
 
 		async *streamModelVersionMetrics({ model, version, group, resumeToken }) {
 			assertText("model", model);
 			assertId("version", version);
-			const trialIds = await trialsOfModelVersion(db, model, version);
-			yield* stream(`version ${version} of ${model}`, trialIds, group, resumeToken);
+			const subject = await modelVersionSubject(db, model, version);
+			yield* stream(`version ${version} of ${model}`, subject, group, resumeToken);
 		},
 
-		summarizeMetrics: unimplemented,
+		async summarizeMetrics({ subject, group, states }) {
+			assertMetricGroup(group);
+			const names = states.map(stateName);
+			const { all, trials } = await summarizeGroup(db, await summarySubject(db, subject), group, names);
+			return {
+				metrics: toSummaries(all),
+				trials: [...trials].map(([trialId, summary]) => ({ trialId, metrics: toSummaries(summary) })),
+			};
+		},
 	};
+}
+
+function stateName(state: TrialState): string {
+	const name = TrialState[state];
+	if (name === undefined || state === TrialState.UNSPECIFIED) {
+		throw new MillraceError(
+			"invalid_argument",
+			`states has ${state}; it must hold states of trials, or nothing for any`,
+		);
+	}
+	return name;
+}
+
+async function summarySubject(db: Database, subject: SummarizeMetricsRequest["subject"]): Promise<MetricSubject> {
+	switch (subject.case) {
+		case "trialId":
+			assertId("trial_id", subject.value);
+			await getTrialRow(db, subject.value);
+			return trialSubject([subject.value]);
+		case "checkpointUuid":
+			return checkpointSubject(db, checkedUuid("checkpoint_uuid", subject.value));
+		case "modelVersion":
+			assertText("model_version.model", subject.value.model);
+			assertId("model_version.version", subject.value.version);
+			return modelVersionSubject(db, subject.value.model, subject.value.version);
+		default:
+			throw new MillraceError("invalid_argument", "subject is missing; set trial_id, checkpoint_uuid or model_version");
+	}
+}
+
+function toSummaries({ metrics }: GroupSummary): MessageInitShape<typeof MetricSummarySchema>[] {
+	return [...metrics]
+		.map(([name, { type, count, numbers, last }]) => {
+			const sum = numbers && sumOf(numbers);
+			return {
+				...{ name, type, count: BigInt(count), lastJson: JSON.stringify(last) },
+				...(numbers !== undefined &&
+					sum !== undefined && { min: numbers.min, max: numbers.max, sum, mean: sum / count }),
+			};
+		})
+		.sort((a, b) => (a.name < b.name ? -1 : 1));
 }
 
 /** Checks a report's form. What is wrong with it becomes its status and harms no other report. */
