@@ -28,6 +28,7 @@ import { createRunLedger } from "./db/run-ledger.js";
 import { closeForgottenRuns } from "./forgotten-runs.js";
 import { logToStandardError } from "./log.js";
 import { assertSafeHost, localAddress } from "./loopback.js";
+import { OutputRemovals } from "./output-removals.js";
 import { RunOwners } from "./run-owners.js";
 import { createCheckpointService } from "./services/checkpoint.js";
 import { createExperimentService } from "./services/experiment.js";
@@ -116,6 +117,7 @@ export async function startServer(options: ServerOptions = {}): Promise<RunningS
 		const { rendezvous, context } = await addServices(rpc, db, directory, log, options.leaseMs);
 		undo.push(
 			() => context.checkpointFiles.close(),
+			() => context.outputRemovals.close(),
 			closeForgottenRuns(context, (error) => log("a run that nobody attends to stays open", error)),
 			() => rpc.close(),
 			() => rendezvous.close(),
@@ -178,7 +180,9 @@ async function addServices(
 	const rendezvous = createRendezvousService({ ledger: createRunLedger(db), log, leaseMs });
 	const owners = new RunOwners({ db, leaseMs: rendezvous.leaseMs, rendezvous });
 	const checkpointFiles = new CheckpointFiles(db, log);
-	const context: ServiceContext = { db, defaultStorage, checkpointFiles, owners, runClosed: rendezvous.runClosed };
+	const outputRemovals = new OutputRemovals(db, log);
+	const { runClosed } = rendezvous;
+	const context: ServiceContext = { db, defaultStorage, checkpointFiles, outputRemovals, owners, runClosed };
 	const info = create(GetServerInfoResponseSchema, {
 		version,
 		clusterId: await clusterId(db),

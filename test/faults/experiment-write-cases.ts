@@ -36,6 +36,13 @@ export const experimentWriteCases: Readonly<Record<string, WriteCase>> = {
 		await server.client(ExperimentService).archiveExperiment({ experimentId });
 		return () => wire.experiments.unarchiveExperiment({ experimentId });
 	},
+
+	"ExperimentService.DeleteExperiment": async (server, wire) => {
+		const experimentId = await createExperiment(server);
+		await createTrial(server, experimentId, "open");
+		await server.client(ExperimentService).killExperiment({ experimentId });
+		return () => wire.experiments.deleteExperiment({ requestId: randomUUID(), experimentId });
+	},
 };
 
 async function createExperiment(server: TestServer): Promise<number> {

@@ -138,6 +138,19 @@ describe("Experiment", { timeout: 120_000 }, () => {
 		assert.ok(experiment.endTime !== null);
 	});
 
+	it("is deleted with its trials, once nothing of it may run", async () => {
+		const { experiment, trials } = await create(1);
+		await assert.rejects(
+			experiment.delete(),
+			errorWith("failed_precondition", /is ACTIVE; cancel or kill the experiment/),
+		);
+		await experiment.kill();
+		await experiment.delete();
+		await assert.rejects(experiment.reload(), errorWith("not_found", /experiment \d+ not found/));
+		await assert.rejects(trials[0]?.reload() ?? Promise.resolve(), errorWith("not_found", /trial \d+ not found/));
+		await assert.rejects(experiment.delete(), errorWith("not_found", /experiment \d+ not found/));
+	});
+
 	it("lists its trials in any order, of a state, over several requests", async () => {
 		const { experiment, trials } = await create(5);
 		const ids = trials.map(({ id }) => id);

@@ -40,7 +40,7 @@ export function trialSort(sortBy: SortBy, descending: boolean, now: number, metr
 		case SortBy.STATE:
 			return sort(stateNumber);
 		case SortBy.BATCHES_PROCESSED:
-			return sort(batchesProcessed);
+			return sort("max(trials.max_step, trials.reported_step)");
 		case SortBy.DURATION:
 			return sort("ifnull(trials.end_time, ?1) - trials.create_time", now);
 		case SortBy.RESTARTS:
@@ -58,9 +58,6 @@ const stateNumber = `CASE trials.state ${Object.entries(TrialState)
 	.filter(([, value]) => typeof value === "number")
 	.map(([name, value]) => `WHEN '${name}' THEN ${value}`)
 	.join(" ")} ELSE 0 END`;
-
-const batchesProcessed = `max(trials.max_step,
-	ifnull((SELECT max(step) FROM metric_reports WHERE trial_id = trials.id AND archived = 0), 0))`;
 
 const checkpointSize = `(SELECT ifnull(sum(files.size_bytes), 0)
 	FROM checkpoints JOIN checkpoint_files AS files ON files.checkpoint_id = checkpoints.id

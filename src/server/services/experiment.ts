@@ -3,6 +3,7 @@ import { MillraceError } from "../../errors.js";
 import { ExperimentSortBy, ExperimentState } from "../../gen/millrace/v1/experiment_pb.js";
 import {
 	CreateExperimentResponseSchema,
+	DeleteExperimentResponseSchema,
 	type ExperimentService,
 	type UpdateExperimentRequest,
 	UpdateExperimentResponseSchema,
@@ -11,6 +12,7 @@ import { OrderBy } from "../../gen/millrace/v1/list_pb.js";
 import { TrialRunState } from "../../gen/millrace/v1/trial_pb.js";
 import type { ServiceHandlers } from "../../rpc/handler.js";
 import { activateExperiment, cancelExperiment, killExperiment, pauseExperiment } from "../db/experiment-control.js";
+import { deleteExperiment } from "../db/experiment-deletion.js";
 import { experimentSort, listExperiments } from "../db/experiment-list.js";
 import {
 	archiveExperiment,
@@ -35,7 +37,6 @@ import {
 } from "../request-checks.js";
 import { storageOf } from "../storage-config.js";
 import type { ServiceContext } from "./service-context.js";
-import { unimplemented } from "./unimplemented.js";
 
 /** The most characters of a name, a description, and notes. */
 const longest = { name: 1_000, description: 65_536, notes: 1_000_000 } as const;
@@ -44,6 +45,8 @@ const longest = { name: 1_000, description: 65_536, notes: 1_000_000 } as const;
 export function createExperimentService({
 	db,
 	defaultStorage,
+	checkpointFiles,
+	outputRemovals,
 	runClosed,
 }: ServiceContext): ServiceHandlers<typeof ExperimentService> {
 	return {
@@ -159,7 +162,19 @@ export function createExperimentService({
 			return { experiment: await db.write((tx) => unarchiveExperiment(tx, experimentId)) };
 		},
 
-		deleteExperiment: unimplemented,
+		async deleteExperiment({ requestId, experimentId }) {
+			assertRequestId(requestId);
+			assertId("experiment_id", experimentId);
+			let checkpointUuids: readonly string[] = [];
+			const response = await db.write((tx) =>
+				once(tx, requestId, DeleteExperimentResponseSchema, async () => {
+					checkpointUuids = await deleteExperiment(tx, experimentId);
+					return create(DeleteExperimentResponseSchema);
+				}),
+			);
+			await Promise.all([outputRemovals.remove(), checkpointFiles.remove(checkpointUuids)]);
+			return response;
+		},
 	};
 }
 

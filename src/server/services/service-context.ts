@@ -2,6 +2,7 @@ import type { Storage } from "../../gen/millrace/v1/storage_pb.js";
 import type { TrialRunState } from "../../gen/millrace/v1/trial_pb.js";
 import type { CheckpointFiles } from "../checkpoint-files.js";
 import type { Database } from "../db/database.js";
+import type { OutputRemovals } from "../output-removals.js";
 import type { RunOwners } from "../run-owners.js";
 
 /** What the services work with. */
@@ -11,6 +12,8 @@ export interface ServiceContext {
 	readonly defaultStorage: Storage;
 	/** The files of checkpoints, as far as this server reaches them. */
 	readonly checkpointFiles: CheckpointFiles;
+	/** Removes the output files of trials that were deleted. */
+	readonly outputRemovals: OutputRemovals;
 	/** Who owns the open runs. */
 	readonly owners: RunOwners;
 	/** Tells the members of a run that it was closed by someone else. */

@@ -19,6 +19,13 @@ export const experimentLists: Migration = {
 		END) VIRTUAL`,
 		"CREATE INDEX trials_by_end ON trials (experiment_id, end_time)",
 		"CREATE INDEX trials_by_state ON trials (state)",
+		// The other indexes leave out what is archived, and SQLite looks for all reports of a trial that is deleted.
+		"CREATE INDEX metric_reports_by_trial ON metric_reports (trial_id)",
+		// The output directories of deleted trials that the storage still has.
+		`CREATE TABLE output_removals (
+			output_uuid TEXT PRIMARY KEY,
+			storage TEXT NOT NULL
+		) STRICT, WITHOUT ROWID`,
 		"ALTER TABLE experiments ADD COLUMN notes TEXT NOT NULL DEFAULT ''",
 		"ALTER TABLE experiments ADD COLUMN archived INTEGER NOT NULL DEFAULT 0",
 		"ALTER TABLE experiments ADD COLUMN username TEXT NOT NULL DEFAULT 'determined'",
