@@ -39,9 +39,10 @@ export interface RunLedger {
 	/** Answers the barrier after a step. Where the trial is to pause, the run is closed as PREEMPTED with the answer. */
 	decideStep(trialId: number, trialRunId: number, done: boolean): Promise<{ preempted: boolean }>;
 	/**
-	 * Records that all work is done: the reducers' results, the run and the trial as COMPLETED.
+	 * Records that all work is done: the reducers' results, the run and the trial as COMPLETED. A trial without a plan,
+	 * whose workers bring their own loop, is done when they say so.
 	 *
-	 * Throws `failed_precondition` if a record of the goal is not done.
+	 * Throws `failed_precondition` if a record of the goal is not done, or there are results without a plan.
 	 */
 	finishRun(trialId: number, trialRunId: number, results: readonly ReducedMetrics[]): Promise<void>;
 	/** Says in words how far a member was, and how many steps it had completed at its last commit: 0 without one. */

@@ -1,4 +1,3 @@
-import { isMillraceError, messageOf } from "../errors.js";
 import { atStep } from "../steps.js";
 import { assertProcessor } from "./assert-processor.js";
 import { type BatchProcessOptions, type BatchProcessSettings, checkOptions } from "./batch-process-options.js";
@@ -7,7 +6,8 @@ import { BatchRunner } from "./batch-runner.js";
 import { beginWork, type Work } from "./begin-work.js";
 import { type DataLoaderOptions, loadBatch, loadBatches } from "./data-loader.js";
 import { type Dataset, toDataset } from "./dataset.js";
-import { type JoinedRun, joinRun } from "./join-run.js";
+import { enterRun } from "./enter-run.js";
+import type { JoinedRun } from "./join-run.js";
 import { oncePerTrial } from "./once-per-trial.js";
 import { type DatasetSource, openDataset } from "./open-dataset.js";
 import type { Part } from "./part.js";
@@ -65,7 +65,7 @@ export async function batchProcess<T, B = T[]>(
 		toDataset(source);
 	}
 	const make = (context: BatchProcessorContext) => new Processor(context);
-	return oncePerTrial(async () => processTrial(make, source, settings, ownProcess()));
+	return oncePerTrial("batchProcess", async () => processTrial(make, source, settings, ownProcess()));
 }
 
 /** Makes a processor of its context. */
@@ -78,17 +78,11 @@ export async function processTrial<T, B>(
 	settings: BatchProcessSettings<T, B>,
 	workerProcess: WorkerProcess,
 ): Promise<BatchProcessOutcome> {
-	const run = await joinRun(settings, workerProcess).catch((error) => {
-		if (isMillraceError(error, "deadline_exceeded")) {
-			// The cause is a worker that did not come.
-			workerProcess.status.setAborted();
-		}
-		throw error;
-	});
-	if (run.kind === "finished") {
-		return { status: "completed", trialId: run.trialId, trialRunId: run.trialRunId };
+	const entered = await enterRun(settings, workerProcess);
+	if (entered.kind === "finished") {
+		return { status: "completed", trialId: entered.trialId, trialRunId: entered.trialRunId };
 	}
-	const releaseSignals = workerProcess.handleSignals(run);
+	const { run } = entered;
 	let trialDirectory: string | undefined;
 	try {
 		const dataset = await openDataset(source, run.rendezvous, settings.distributed);
@@ -101,20 +95,13 @@ export async function processTrial<T, B>(
 		const { trialId, trialRunId } = run.member;
 		return { status, trialId, trialRunId };
 	} catch (error) {
-		// If the run has ended, that is why everything here fails.
-		const cause = run.rendezvous.signal.aborted ? run.rendezvous.signal.reason : error;
-		if (run.rendezvous.signal.aborted) {
-			workerProcess.status.setAborted();
-		}
-		await run.rendezvous.leave(messageOf(cause));
+		const cause = await entered.fail(error);
 		if (trialDirectory !== undefined) {
 			await sweepIfFenced(run, trialDirectory);
 		}
 		throw cause;
 	} finally {
-		releaseSignals();
-		run.rendezvous.close();
-		run.connection.close();
+		entered.close();
 	}
 }
 

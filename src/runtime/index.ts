@@ -4,6 +4,21 @@ export type { JsonObject, JsonValue } from "../sdk/json.js";
 export { type BatchProcessOutcome, type BatchProcessorClass, batchProcess } from "./batch-process.js";
 export type { BatchProcessOptions } from "./batch-process-options.js";
 export { type BatchInfo, BatchProcessor } from "./batch-processor.js";
+export type {
+	CheckpointContext,
+	FetchOptions,
+	FileSelector,
+	StorePathOptions,
+	UploadOptions,
+} from "./core/checkpoint-context.js";
+export { core } from "./core/core.js";
+export type { CoreContext, CoreInfo } from "./core/core-context.js";
+export type { CoreOptions } from "./core/core-options.js";
+export type { ExperimentalContext } from "./core/experimental-context.js";
+export type { DownloadMode } from "./core/fetch-files.js";
+export type { CoreCallback } from "./core/init.js";
+export type { PreemptContext, PreemptMode } from "./core/preempt-context.js";
+export type { TrainContext } from "./core/train-context.js";
 export type { DataLoaderOptions } from "./data-loader.js";
 export type { Dataset } from "./dataset.js";
 export { DistributedContext } from "./distributed/distributed-context.js";

@@ -33,6 +33,16 @@ export interface FinishedTrial {
 	readonly trialRunId: number;
 }
 
+/** How a worker joins. */
+export interface JoinOptions {
+	readonly distributed: DistributedContext;
+	readonly server: string | undefined;
+	/** Hyperparameters, and more of an experiment's configuration, where this call makes the trial. */
+	readonly hparams: JsonObject;
+	readonly config?: JsonObject | undefined;
+	readonly stepTimeoutMs?: number | undefined;
+}
+
 /**
  * Finds the server and the trial, joins the trial's run, and waits until all workers are there. A single
  * worker without a trial makes one.
@@ -40,12 +50,7 @@ export interface FinishedTrial {
  * Throws `failed_precondition` if several workers have no trial, and what `attend` throws.
  */
 export async function joinRun(
-	options: {
-		distributed: DistributedContext;
-		server: string | undefined;
-		hparams: JsonObject;
-		stepTimeoutMs?: number | undefined;
-	},
+	options: JoinOptions,
 	workerProcess: WorkerProcess = ownProcess(),
 ): Promise<JoinedRun | FinishedTrial> {
 	const { distributed } = options;
@@ -61,7 +66,7 @@ export async function joinRun(
 	let connection: Connection | undefined;
 	try {
 		connection = await connect({ server: options.server });
-		const trialId = named?.trialId ?? (await createOwnTrial(connection, options.hparams));
+		const trialId = named?.trialId ?? (await createOwnTrial(connection, options));
 		const join = {
 			trialId,
 			trialRunId: named?.trialRunId ?? 0,
@@ -109,10 +114,11 @@ function finishedTrial(
 	return { kind: "finished", trialId, trialRunId: ended.trialRunId };
 }
 
-async function createOwnTrial(connection: Connection, hyperparameters: JsonObject): Promise<number> {
-	const script = basename(process.argv[1] ?? "batchProcess");
-	const hparams = toJsonObject(hyperparameters, "hparams");
-	const config = { name: script, entrypoint: script, max_restarts: 0, hyperparameters: hparams };
+async function createOwnTrial(connection: Connection, options: JoinOptions): Promise<number> {
+	const script = basename(process.argv[1] ?? "script");
+	const hparams = toJsonObject(options.hparams, "hparams");
+	const given = toJsonObject(options.config ?? {}, "config");
+	const config = { name: script, entrypoint: script, max_restarts: 0, ...given, hyperparameters: hparams };
 	const { experiment } = await connection.experiments.createExperiment({ requestId: randomUUID(), config });
 	const experimentId = experiment?.id ?? 0;
 	const { trial } = await connection.trials.createTrial({ requestId: randomUUID(), experimentId, hparams });

@@ -21,6 +21,13 @@ export class PendingWork {
 		});
 	}
 
+	/** Returns the first failure that nobody has heard of, once; waits for nothing. */
+	takeFailure(): { readonly error: unknown } | undefined {
+		const at = this.#failed.findIndex(({ isHeard }) => !isHeard);
+		const passed = this.#failed.splice(0, at < 0 ? this.#failed.length : at + 1);
+		return at < 0 ? undefined : passed[at];
+	}
+
 	/** Waits for all that is open now. Throws the first failure that nobody has heard of. */
 	async settle(): Promise<void> {
 		await Promise.all(this.#open);

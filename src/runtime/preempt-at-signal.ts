@@ -5,11 +5,11 @@ import { onStopSignals } from "../stop-signals.js";
 import type { JoinedRun } from "./join-run.js";
 
 /**
- * Lets the first SIGTERM or SIGINT ask the server to preempt the run, so that all its workers commit and stop
- * together at the next commit; another one, later, ends this process. Where no launcher does, so does the end of the
- * grace, in milliseconds. Returns what leaves the signals to Node again.
+ * Lets the first SIGTERM or SIGINT ask the server to preempt the run, so that all its workers stop together at the
+ * next `stop`, as messages call it; another one, later, ends this process. Where no launcher does, so does the end of
+ * the grace, in milliseconds. Returns what leaves the signals to Node again.
  */
-export function preemptAtSignal(run: JoinedRun, graceMs: number): () => void {
+export function preemptAtSignal(run: JoinedRun, graceMs: number, stop = "commit"): () => void {
 	const hasLauncher = process.env.MILLRACE_PARENT_PIPE !== undefined;
 	const signals = onStopSignals({ names: ["SIGTERM", "SIGINT"] });
 	let timer: NodeJS.Timeout | undefined;
@@ -19,10 +19,10 @@ export function preemptAtSignal(run: JoinedRun, graceMs: number): () => void {
 			process.exit(signalExitCode(signal));
 		}
 		isAsked = true;
-		console.error(`millrace: ${signal}: stopping at the next commit; again to end at once`);
+		console.error(`millrace: ${signal}: stopping at the next ${stop}; again to end at once`);
 		if (!hasLauncher) {
 			timer = setTimeout(() => {
-				console.error(`millrace: no commit within ${graceMs / 1_000} s of ${signal}: ending now`);
+				console.error(`millrace: no ${stop} within ${graceMs / 1_000} s of ${signal}: ending now`);
 				process.exit(signalExitCode(signal));
 			}, graceMs);
 		}

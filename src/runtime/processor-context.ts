@@ -1,7 +1,6 @@
 import { mkdir } from "node:fs/promises";
 import { availableParallelism } from "node:os";
 import { join } from "node:path";
-import { MillraceError } from "../errors.js";
 import type { JsonObject, JsonValue } from "../sdk/json.js";
 import { toMetricsJson } from "../sdk/json.js";
 import { assertMetricGroup } from "../sdk/metric-group.js";
@@ -18,6 +17,7 @@ import type { FunctionReducer, MetricReducer, ReducerFunction, WrapReducerOption
 import type { ModelSource } from "./model-source.js";
 import { outputError } from "./output-error.js";
 import type { Part } from "./part.js";
+import { assertStepsCompleted } from "./steps-completed.js";
 import { type Tensor, type ToTensorOptions, toTensor } from "./tensor.js";
 
 /** What a run is part of. Python: `det.get_cluster_info()` */
@@ -145,12 +145,7 @@ export class BatchProcessorContext {
 	reportMetrics(group: string, ...rest: [JsonObject] | [number, JsonObject]): Promise<void> {
 		const [stepsCompleted, metrics] = rest.length === 1 ? [this.#part.step, rest[0]] : rest;
 		assertMetricGroup(group);
-		if (!Number.isInteger(stepsCompleted) || stepsCompleted < 0 || stepsCompleted >= 2 ** 31) {
-			throw new MillraceError(
-				"invalid_argument",
-				`stepsCompleted is ${String(stepsCompleted)}; it must be a whole number, not negative`,
-			);
-		}
+		assertStepsCompleted(stepsCompleted);
 		return this.#part.report(group, stepsCompleted, toMetricsJson(metrics));
 	}
 

@@ -25,9 +25,11 @@ export interface WorkerProcess {
 /**
  * This process, as the worker that its environment says it is. It ends when its launcher does.
  *
+ * @param stop As for `preemptAtSignal`.
+ *
  * Throws `invalid_argument` if the environment is malformed.
  */
-export function ownProcess(): WorkerProcess {
+export function ownProcess(stop?: string): WorkerProcess {
 	const allowedMs = graceMs();
 	watchParentPipe(() => process.exit(exitCodes.parentLost));
 	const trialId = idFromEnvironment("MILLRACE_TRIAL_ID");
@@ -36,7 +38,7 @@ export function ownProcess(): WorkerProcess {
 		named: trialId === undefined ? undefined : { trialId, trialRunId },
 		status: workerStatusFile,
 		holdMember: startMemberThread,
-		handleSignals: (run) => preemptAtSignal(run, allowedMs),
+		handleSignals: (run) => preemptAtSignal(run, allowedMs, stop),
 		tellPreempted: () => {
 			// A launcher speaks for its workers.
 			if (process.env.MILLRACE_PARENT_PIPE === undefined) {

@@ -478,9 +478,22 @@ describe("RendezvousService: the end of a run", { timeout: 120_000 }, () => {
 
 	it("is FAILED when the run may not finish yet", async () => {
 		const { server, trialId, members } = await startRun(2);
-		await fails(members, (member) => runtime(member, Operation.FINISH), /trial 1 has no plan yet/);
+		const channel = { scope: CollectiveScope.WORLD, caller: CollectiveCaller.RUNTIME };
+		const results = [{ group: "inference", metricsJson: '{"accuracy":0.5}' }];
+		const finish = (member: RendezvousMember) =>
+			member.collective({ ...channel, operation: Operation.FINISH, results });
+		await fails(members, finish, /trial 1 has no plan yet/);
 		assert.equal((await statesOf(server, trialId)).run, "FAILED");
 		assert.deepEqual(server.logged, []);
+	});
+
+	it("is COMPLETED without a plan, which workers with a loop of their own do not have, when all have finished", async () => {
+		const { server, trialId, members } = await startRun(2);
+		const first = runtime(members[0], Operation.FINISH);
+		assert.equal((await statesOf(server, trialId)).run, "RUNNING");
+		await Promise.all([first, runtime(members[1], Operation.FINISH)]);
+		const { run, trial } = await statesOf(server, trialId);
+		assert.deepEqual([run, trial], ["COMPLETED", "COMPLETED"]);
 	});
 
 	it("is PREEMPTED at a step when a pause was asked for, for all in the same step", async () => {

@@ -224,7 +224,7 @@ describe("batchProcess", { timeout: 240_000 }, () => {
 		assert.deepEqual(first, { status: "completed", trialId, trialRunId: 1 }, stderr);
 		const message =
 			`batchProcess was called before in this process with trial ${trialId} (MILLRACE_TRIAL_ID), and a trial is one` +
-			" data set; call it once, or start another script with a trial of its own";
+			" job; call it once, or start another script with a trial of its own";
 		assert.deepEqual(second, { code: "failed_precondition", message });
 	});
 

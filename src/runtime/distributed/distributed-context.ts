@@ -101,7 +101,7 @@ export class DistributedContext implements WorkerPlace {
 		return this.#broadcast(CollectiveScope.NODE, value);
 	}
 
-	/** Does nothing: the connection belongs to batchProcess. Python: `close` */
+	/** Does nothing: the connection belongs to batchProcess, or to core.init. Python: `close` */
 	close(): void {}
 
 	/** @internal Connects the operations to a run. The runtime does so once it has joined. */
@@ -151,7 +151,7 @@ export class DistributedContext implements WorkerPlace {
 		if (this.#member === undefined) {
 			throw new MillraceError(
 				"failed_precondition",
-				"the workers have not met yet; call collective operations in setup, onCheckpointStart or onFinish",
+				"the workers have not met yet; call collective operations in setup, onCheckpointStart or onFinish, or inside core.init",
 			);
 		}
 		const caller = CollectiveCaller.USER;

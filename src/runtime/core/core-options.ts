@@ -1,0 +1,58 @@
+import { MillraceError } from "../../errors.js";
+import { hparamsOf, parseExperimentConfig } from "../../experiment-config.js";
+import { assertOptions } from "../../sdk/assert-options.js";
+import { type JsonObject, toJsonObject } from "../../sdk/json.js";
+import { DistributedContext } from "../distributed/distributed-context.js";
+import type { JoinOptions } from "../join-run.js";
+import { checkedPreemptMode, type PreemptMode } from "./preempt-context.js";
+
+/** Options of `core.init`. */
+export interface CoreOptions {
+	/** The experiment's name, where this call makes the trial; default: the script's. */
+	readonly name?: string;
+	/** Hyperparameters, where this call makes the trial; a trial that exists has its own, which win. */
+	readonly hparams?: JsonObject;
+	/**
+	 * More of the experiment's configuration, where this call makes the trial, with the keys of `millrace run`: data,
+	 * description, labels, checkpoint_storage and so on.
+	 */
+	readonly config?: JsonObject;
+	/** The server's `host:port`; default: MILLRACE_SERVER, the server of the data directory, or an embedded one. */
+	readonly server?: string;
+	/** Which worker this is; default: what the environment says. */
+	readonly distributed?: DistributedContext;
+	/** Who asks whether the run is to stop; default "WorkersAskChief". */
+	readonly preemptMode?: PreemptMode;
+}
+
+/** The options with their defaults. */
+export interface CoreSettings extends JoinOptions {
+	readonly preemptMode: PreemptMode;
+}
+
+const known = ["name", "hparams", "config", "server", "distributed", "preemptMode"];
+
+/**
+ * Checks the options and fills in the defaults.
+ *
+ * Throws `invalid_argument` naming the option and its value.
+ */
+export function checkCoreOptions(options: CoreOptions): CoreSettings {
+	assertOptions(options, "core.init", "name");
+	for (const key of Object.keys(options).filter((name) => !known.includes(name))) {
+		throw new MillraceError("invalid_argument", `unknown option ${key} of core.init; it has ${known.join(", ")}`);
+	}
+	const { name, hparams, server, distributed, preemptMode = "WorkersAskChief" } = options;
+	const config = {
+		...toJsonObject(options.config ?? {}, "config"),
+		...(name !== undefined && { name }),
+		...(hparams !== undefined && { hyperparameters: toJsonObject(hparams, "hparams") }),
+	};
+	return {
+		config,
+		hparams: hparamsOf(parseExperimentConfig(config).config),
+		server,
+		distributed: distributed ?? DistributedContext.fromEnvironment(),
+		preemptMode: checkedPreemptMode(preemptMode),
+	};
+}

@@ -1,0 +1,49 @@
+import { isMillraceError, messageOf } from "../errors.js";
+import { type FinishedTrial, type JoinedRun, type JoinOptions, joinRun } from "./join-run.js";
+import type { WorkerProcess } from "./worker-process.js";
+
+/** A run that this worker is in, with its end. */
+export interface EnteredRun {
+	readonly kind: "entered";
+	readonly run: JoinedRun;
+	/** Leaves the run, which has failed, and returns why: if the run has ended, that is why everything in it fails. */
+	fail(error: unknown): Promise<unknown>;
+	/** Gives signals and connections back. After a run that has ended, or was left, nobody misses this worker. */
+	close(): void;
+}
+
+/** Joins the run as `joinRun` does, and lets signals reach it. */
+export async function enterRun(
+	options: JoinOptions,
+	workerProcess: WorkerProcess,
+): Promise<EnteredRun | FinishedTrial> {
+	const run = await joinRun(options, workerProcess).catch((error) => {
+		if (isMillraceError(error, "deadline_exceeded")) {
+			// The cause is a worker that did not come.
+			workerProcess.status.setAborted();
+		}
+		throw error;
+	});
+	if (run.kind === "finished") {
+		return run;
+	}
+	const { rendezvous, connection } = run;
+	const releaseSignals = workerProcess.handleSignals(run);
+	return {
+		kind: "entered",
+		run,
+		async fail(error) {
+			const cause = rendezvous.signal.aborted ? rendezvous.signal.reason : error;
+			if (rendezvous.signal.aborted) {
+				workerProcess.status.setAborted();
+			}
+			await rendezvous.leave(messageOf(cause));
+			return cause;
+		},
+		close() {
+			releaseSignals();
+			rendezvous.close();
+			connection.close();
+		},
+	};
+}
