@@ -1,8 +1,14 @@
+/**
+ * The runtime: what a worker script imports, to run a processor over a data set together with other workers.
+ *
+ * @module millrace/runtime
+ */
+
 export type { ErrorCode } from "../errors.js";
 export { isMillraceError, MillraceError } from "../errors.js";
 export type { JsonObject, JsonValue } from "../sdk/json.js";
 export { type BatchProcessOutcome, type BatchProcessorClass, batchProcess } from "./batch-process.js";
-export type { BatchProcessOptions } from "./batch-process-options.js";
+export type { BatchProcessOptions, OnError } from "./batch-process-options.js";
 export { type BatchInfo, BatchProcessor } from "./batch-processor.js";
 export type {
 	CheckpointContext,

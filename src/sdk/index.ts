@@ -1,3 +1,9 @@
+/**
+ * The SDK: models, checkpoints, experiments, trials and their metrics, on the server that `client` finds or starts.
+ *
+ * @module millrace
+ */
+
 export { type ErrorCode, isMillraceError, MillraceError } from "../errors.js";
 export type { AsyncList } from "./async-list.js";
 export { Checkpoint, type CheckpointState } from "./checkpoint.js";

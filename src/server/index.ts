@@ -1,1 +1,7 @@
+/**
+ * The server, in the process of the program that imports it; the command `millrace server` starts one by itself.
+ *
+ * @module millrace/server
+ */
+
 export { type RunningServer, type ServerOptions, startServer } from "./server.js";

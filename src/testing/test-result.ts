@@ -43,7 +43,12 @@ export async function readResult(
 	calls: readonly (readonly ProcessorCall[])[],
 	directory: string,
 ): Promise<BatchProcessTest> {
-	const reports = await trial.getMetrics();
+	const order = ({ stepsCompleted, rank = -1 }: TrialMetrics) => [stepsCompleted ?? -1, rank] as const;
+	const reports = (await trial.getMetrics()).sort((a, b) => {
+		const [step, rank] = order(a);
+		const [otherStep, otherRank] = order(b);
+		return step - otherStep || rank - otherRank;
+	});
 	const errors = await trial.listErrors();
 	const outputs = await readOutputs(trial, directory);
 	return {

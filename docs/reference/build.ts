@@ -1,0 +1,3 @@
+import { writeReference } from "./write-reference.js";
+
+await writeReference("docs/api");
