@@ -52,6 +52,20 @@ type OptionsFor<T, B> = T[] extends B
  * processor throws.
  *
  * Python: `torch_batch_process`
+ *
+ * @example
+ * ```ts
+ * import { BatchProcessor, batchProcess } from "millrace/runtime";
+ *
+ * class Lengths extends BatchProcessor<string[]> {
+ * 	override async processBatch(batch: string[]) {
+ * 		await this.context.reportMetrics("inference", { lengths: batch.map((text) => text.length) });
+ * 	}
+ * }
+ *
+ * const { status, trialId } = await batchProcess(Lengths, ["one", "two", "three"], { batchSize: 2 });
+ * console.log(status, trialId);
+ * ```
  */
 export async function batchProcess<T, B = T[]>(
 	Processor: BatchProcessorClass<B>,

@@ -12,6 +12,29 @@ export interface BatchInfo {
 /**
  * What is done with every batch of a data set; extend it and give the class to `batchProcess`. One object
  * is made per worker. Python: TorchBatchProcessor
+ *
+ * @example
+ * ```ts
+ * import { appendFile } from "node:fs/promises";
+ * import { join } from "node:path";
+ * import { type BatchInfo, BatchProcessor } from "millrace/runtime";
+ *
+ * class Doubler extends BatchProcessor<number[][]> {
+ * 	readonly #model = this.context.prepareModelForInference("double.onnx");
+ * 	#lines: string[] = [];
+ *
+ * 	override async processBatch(batch: number[][], batchIdx: number, { indices }: BatchInfo) {
+ * 		const { y } = await this.#model.run(this.context.toDevice(batch));
+ * 		this.#lines.push(`${indices}: ${y?.data}\n`);
+ * 		await this.context.reportMetrics("inference", { batchIdx, records: batch.length });
+ * 	}
+ *
+ * 	override async onCheckpointStart() {
+ * 		await this.context.uploadPath((directory) => appendFile(join(directory, "doubled.txt"), this.#lines.join("")));
+ * 		this.#lines = [];
+ * 	}
+ * }
+ * ```
  */
 export abstract class BatchProcessor<B = unknown> {
 	/** What a processor works with: models, tensors, metrics, outputs. */

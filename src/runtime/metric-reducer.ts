@@ -8,6 +8,37 @@ import { assertMetricGroup } from "../sdk/metric-group.js";
 /**
  * Gathers a metric over all workers: each gathers in its own object, and the results of all of them are
  * brought together at the end. `P` is what a worker hands over. Python: MetricReducer
+ *
+ * @example
+ * ```ts
+ * import { BatchProcessor, type MetricReducer } from "millrace/runtime";
+ *
+ * class Sum implements MetricReducer<number> {
+ * 	#sum = 0;
+ * 	add(value: number) {
+ * 		this.#sum += value;
+ * 	}
+ * 	reset() {
+ * 		this.#sum = 0;
+ * 	}
+ * 	perSlotReduce() {
+ * 		return this.#sum;
+ * 	}
+ * 	crossSlotReduce(perSlot: readonly number[]) {
+ * 		return perSlot.reduce((a, b) => a + b, 0);
+ * 	}
+ * }
+ *
+ * class Adder extends BatchProcessor<number[]> {
+ * 	readonly #sum = this.context.wrapReducer(new Sum(), { name: "sum", group: "inference" });
+ *
+ * 	override processBatch(batch: number[]) {
+ * 		for (const value of batch) {
+ * 			this.#sum.add(value);
+ * 		}
+ * 	}
+ * }
+ * ```
  */
 export interface MetricReducer<P extends JsonValue = JsonValue> {
 	/** Forgets everything gathered. Called once, by wrapReducer. */

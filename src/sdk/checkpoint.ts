@@ -82,6 +82,15 @@ export class Checkpoint {
 	 * @param group Only this metric group. Default: all.
 	 *
 	 * Python: get_metrics(group)
+	 *
+	 * @example
+	 * ```ts
+	 * import { client } from "millrace";
+	 *
+	 * const checkpoint = await client.getCheckpoint("6b8f1f0e-0000-4000-8000-000000000000");
+	 * const reports = await checkpoint.getMetrics("inference");
+	 * console.log(reports.length, reports[0]?.metrics);
+	 * ```
 	 */
 	getMetrics<M extends JsonObject = JsonObject>(group?: string): AsyncList<TrialMetrics<M>> {
 		return trialMetricsList<M>(group, async (request) => {

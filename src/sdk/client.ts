@@ -58,6 +58,17 @@ export interface CreateTrialOptions {
  * embedded server cannot start, and what the method says. An open client does not keep a script alive.
  *
  * Python: the module determined.experimental.client, and Determined
+ *
+ * @example
+ * ```ts
+ * import { Client } from "millrace";
+ *
+ * const client = new Client({ server: "gpu-box:8090" });
+ * for await (const trial of client.listTrials()) {
+ * 	console.log(trial.id, trial.state);
+ * }
+ * await client.close();
+ * ```
  */
 export class Client {
 	readonly #connection: LazyConnection;
@@ -81,6 +92,18 @@ export class Client {
 	 * Throws `not_found` if there is none with this UUID.
 	 *
 	 * Python: get_checkpoint(uuid)
+	 *
+	 * @example
+	 * ```ts
+	 * import { client } from "millrace";
+	 *
+	 * const uuid = "6b8f1f0e-0000-4000-8000-000000000000";
+	 * for await (const { trialId, metrics } of client.getCheckpoint(uuid).getMetrics("inference")) {
+	 * 	console.log(trialId, metrics);
+	 * }
+	 * const checkpoint = await client.getCheckpoint(uuid);
+	 * console.log(checkpoint.state, checkpoint.resources);
+	 * ```
 	 */
 	getCheckpoint(uuid: string): Pending<Checkpoint> {
 		return pending(
@@ -95,6 +118,15 @@ export class Client {
 	 *
 	 * Throws `not_found` if nothing is at the path, `invalid_argument` if a directory holds no file or the
 	 * metadata is not JSON, `aborted` if a file changes meanwhile.
+	 *
+	 * @example
+	 * ```ts
+	 * import { client } from "millrace";
+	 *
+	 * const checkpoint = await client.uploadCheckpoint("model.onnx", { metadata: { epoch: 3 }, reuse: true });
+	 * const model = await client.createModel("digits", { existOk: true });
+	 * await model.registerVersion(checkpoint.uuid);
+	 * ```
 	 */
 	async uploadCheckpoint(path: string, options: UploadCheckpointOptions = {}): Promise<Checkpoint> {
 		assertOptions(options, "uploadCheckpoint", "metadata");
@@ -134,6 +166,14 @@ export class Client {
 	 * Throws `not_found` if there is none.
 	 *
 	 * Python: get_model(identifier)
+	 *
+	 * @example
+	 * ```ts
+	 * import { client } from "millrace";
+	 *
+	 * const reports = await client.getModel("digits").getVersion(1).getMetrics<{ accuracy: number }>("inference");
+	 * console.log(reports.map(({ metrics }) => metrics.accuracy));
+	 * ```
 	 */
 	getModel(nameOrId: string | number): Pending<Model> {
 		return pending(async () => {
@@ -245,6 +285,15 @@ export class Client {
 	 * Throws `invalid_argument`, naming the key, if the configuration breaks a rule.
 	 *
 	 * Python: create_experiment(config)
+	 *
+	 * @example
+	 * ```ts
+	 * import { client } from "millrace";
+	 *
+	 * const experiment = await client.createExperiment({ name: "digits", entrypoint: "npx tsx worker.ts" });
+	 * const trial = await client.createTrial(experiment.id, { hparams: { model: "digits" } });
+	 * console.log(`MILLRACE_TRIAL_ID=${trial.id}`);
+	 * ```
 	 */
 	async createExperiment(config: JsonObject): Promise<Experiment> {
 		const checked = toJsonObject(config, "config");

@@ -59,6 +59,15 @@ export class ModelVersion {
 	 * @param group Only this metric group. Default: all.
 	 *
 	 * Python: get_metrics(group)
+	 *
+	 * @example
+	 * ```ts
+	 * import { client } from "millrace";
+	 *
+	 * for await (const { trialId, rank, metrics } of client.getModel("digits").getVersion(1).getMetrics("inference")) {
+	 * 	console.log(trialId, rank, metrics);
+	 * }
+	 * ```
 	 */
 	getMetrics<M extends JsonObject = JsonObject>(group?: string): AsyncList<TrialMetrics<M>> {
 		return trialMetricsList<M>(group, async (request) => {

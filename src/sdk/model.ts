@@ -130,6 +130,15 @@ export class Model {
 	 * the model is archived.
 	 *
 	 * Python: register_version(checkpoint_uuid, name, labels, metadata, comment, notes)
+	 *
+	 * @example
+	 * ```ts
+	 * import { client } from "millrace";
+	 *
+	 * const { uuid } = await client.uploadCheckpoint("model.onnx", { reuse: true });
+	 * const version = await client.getModel("digits").registerVersion(uuid, { name: "the first", notes: "# Better" });
+	 * console.log(version.modelVersion);
+	 * ```
 	 */
 	async registerVersion(checkpointUuid: string, options: RegisterVersionOptions = {}): Promise<ModelVersion> {
 		assertOptions(options, "registerVersion", "name");

@@ -104,6 +104,15 @@ export class Trial {
 	 * @param group Only this metric group. Default: all.
 	 *
 	 * Python: iter_metrics(group)
+	 *
+	 * @example
+	 * ```ts
+	 * import { client } from "millrace";
+	 *
+	 * for await (const { stepsCompleted, metrics } of client.getTrial(5).getMetrics("inference")) {
+	 * 	console.log(stepsCompleted, metrics);
+	 * }
+	 * ```
 	 */
 	getMetrics<M extends JsonObject = JsonObject>(group?: string): AsyncList<TrialMetrics<M>> {
 		return trialMetricsList<M>(group, async (request) => {
@@ -129,6 +138,15 @@ export class Trial {
 	 * that is none or takes seconds.
 	 *
 	 * Python: iter_logs(follow, head, tail, …)
+	 *
+	 * @example
+	 * ```ts
+	 * import { client } from "millrace";
+	 *
+	 * for await (const line of client.getTrial(5).iterLogs({ tail: 100 })) {
+	 * 	console.log(line);
+	 * }
+	 * ```
 	 */
 	iterLogs(options: TrialLogOptions = {}): AsyncList<TrialLog> {
 		return trialLogList(this.id, options, () => this.#session.connection());
@@ -153,6 +171,14 @@ export class Trial {
 	 *
 	 * Throws `failed_precondition` if the storage is not there, `data_loss` if a file in storage is
 	 * corrupted, `not_found` if one is missing.
+	 *
+	 * @example
+	 * ```ts
+	 * import { client } from "millrace";
+	 *
+	 * const paths = await client.getTrial(5).downloadOutputs("outputs");
+	 * console.log(paths);
+	 * ```
 	 */
 	async downloadOutputs(directory: string): Promise<string[]> {
 		const outputs = await this.#outputs();

@@ -85,6 +85,18 @@ export interface RunningServer {
  * host may not or cannot be bound, `failed_precondition` if the package sqlite3 is missing, the directory
  * cannot be made or written or is on a network file system, or its database is newer than this program,
  * `unavailable` if its disk is full.
+ *
+ * @example
+ * ```ts
+ * import { Client } from "millrace";
+ * import { startServer } from "millrace/server";
+ *
+ * const server = await startServer({ port: 0, dataDirectory: "data" });
+ * const client = new Client({ server: server.address });
+ * console.log(await client.listModels());
+ * await client.close();
+ * await server.close();
+ * ```
  */
 export async function startServer(options: ServerOptions = {}): Promise<RunningServer> {
 	const { host = "127.0.0.1", port = 8090, insecure = false, log = logToStandardError, embedded = false } = options;

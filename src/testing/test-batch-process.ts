@@ -28,6 +28,9 @@ type OptionsFor<T, B> = T[] extends B
  * temporary server that is gone when it returns. The environment says nothing to it, and it leaves nothing behind, so
  * that tests may call it at once and one after the other, under any test runner.
  *
+ * Throws the processor's own error if it fails, and what `batchProcess` throws; `invalid_argument` for options that a
+ * test cannot have; `failed_precondition` if the server does not start, as where sqlite3 is not installed.
+ *
  * @example
  * ```ts
  * import assert from "node:assert/strict";
@@ -45,9 +48,6 @@ type OptionsFor<T, B> = T[] extends B
  * assert.equal(calls[0]?.length, 3); // processBatch, onCheckpointStart, onFinish
  * assert.deepEqual(metrics("inference").map((report) => report.metrics.doubled), [[2, 4], [6]]);
  * ```
- *
- * Throws the processor's own error if it fails, and what `batchProcess` throws; `invalid_argument` for options that a
- * test cannot have; `failed_precondition` if the server does not start, as where sqlite3 is not installed.
  */
 export async function testBatchProcess<T, B = T[]>(
 	Processor: BatchProcessorClass<B>,
