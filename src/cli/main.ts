@@ -2,6 +2,7 @@ import { Command, CommanderError } from "commander";
 import { isMillraceError } from "../errors.js";
 import { exitCodes, signalExitCode } from "../exit-codes.js";
 import { version } from "../version.js";
+import { addExperimentCommand } from "./experiment.js";
 import { addLaunchCommand } from "./launch.js";
 import { addRunCommand } from "./run.js";
 import { addServerCommand } from "./server.js";
@@ -39,6 +40,7 @@ addRunCommand(program);
 addLaunchCommand(program);
 addServerCommand(program);
 addTrialCreateCommand(addTrialCommand(program));
+addExperimentCommand(program);
 
 try {
 	await program.parseAsync();

@@ -50,7 +50,7 @@ export async function withClient(flags: ServerFlags, action: (client: Client) =>
 }
 
 /** Who asks after a trial in the wrong folder must not leave an empty data directory there. */
-function assertServerOrData({ server, data }: ServerFlags): void {
+export function assertServerOrData({ server, data }: ServerFlags): void {
 	const directory = dataDirectory(data);
 	const isNamed = server || (!data && process.env.MILLRACE_SERVER);
 	if (!isNamed && !existsSync(directory)) {

@@ -231,7 +231,7 @@ export class Client {
 	 * `experimentId` without one.
 	 */
 	listTrials(options: ListTrialsOptions = {}): AsyncList<Trial> {
-		return trialList(this.#session, "listTrials", options);
+		return trialList(this.#session, options);
 	}
 
 	/**

@@ -68,7 +68,7 @@ export class Experiment {
 	 * Python: list_trials(sort_by, order_by, limit)
 	 */
 	listTrials(options: ExperimentTrialsOptions = {}): AsyncList<Trial> {
-		return trialList(this.#session, "listTrials", { ...options, experimentId: this.id });
+		return trialList(this.#session, options, this.id);
 	}
 
 	/**

@@ -51,19 +51,26 @@ export interface ListTrialsOptions extends ExperimentTrialsOptions {
 	readonly experimentId?: number;
 }
 
-/** Lists trials. Reading throws `invalid_argument` for an option that is not of its type. */
-export function trialList(session: Session, method: string, options: ListTrialsOptions): AsyncList<Trial> {
+/**
+ * Lists trials, those of one experiment or those that the options name. Reading throws `invalid_argument` for an option that
+ * is not of its type.
+ */
+export function trialList(session: Session, options: ListTrialsOptions, ofExperiment?: number): AsyncList<Trial> {
 	return pagedList(async ({ pageToken, pageSize }) => {
-		const request = requestOf(method, options);
+		const request = requestOf(options, ofExperiment);
 		const { trials } = await session.connection();
 		const answer = await trials.listTrials({ pageSize, ...request, pageToken });
 		return { items: answer.trials.map((message) => new Trial(session, message)), nextPageToken: answer.nextPageToken };
 	});
 }
 
-function requestOf(method: string, options: ListTrialsOptions): MessageInitShape<typeof ListTrialsRequestSchema> {
-	assertOptions(options, method, "sortBy");
-	const { experimentId, limit, states = [] } = options;
+function requestOf(
+	options: ListTrialsOptions,
+	ofExperiment: number | undefined,
+): MessageInitShape<typeof ListTrialsRequestSchema> {
+	assertOptions(options, "listTrials", "sortBy");
+	const { limit, states = [] } = options;
+	const experimentId = ofExperiment ?? options.experimentId;
 	if (experimentId !== undefined) {
 		assertNumber(experimentId, "experimentId");
 	}

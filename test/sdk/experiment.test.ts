@@ -178,6 +178,10 @@ describe("Experiment", { timeout: 120_000 }, () => {
 			Promise.resolve(experiment.listTrials({ limit: 0 })),
 			errorWith("invalid_argument", /limit is 0/),
 		);
+		await assert.rejects(
+			Promise.resolve(experiment.iterTrials("ID" as never)),
+			errorWith("invalid_argument", /options of listTrials must be an object: \{ sortBy: "ID" \}/),
+		);
 	});
 
 	it("waits for its first trial", async () => {
