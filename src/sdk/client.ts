@@ -113,8 +113,9 @@ export class Client {
 	}
 
 	/**
-	 * Uploads a file, or all files of a directory, as a COMPLETED checkpoint in the server's storage. The
-	 * storage must be there on this machine too.
+	 * Uploads a file, or all files of a directory, as a COMPLETED checkpoint in the server's storage: directly where
+	 * this machine reaches it, else through the server. What fails leaves nothing behind, unless the server is away:
+	 * then an ACTIVE checkpoint stays for a week, or until it is deleted.
 	 *
 	 * Throws `not_found` if nothing is at the path, `invalid_argument` if a directory holds no file or the
 	 * metadata is not JSON, `aborted` if a file changes meanwhile.

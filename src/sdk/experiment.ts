@@ -5,6 +5,7 @@ import { type Experiment as ExperimentMessage, ExperimentState as State } from "
 import type { UpdateExperimentRequestSchema } from "../gen/millrace/v1/experiment_service_pb.js";
 import { assertString, checkedStrings } from "./assert-string.js";
 import type { AsyncList } from "./async-list.js";
+import { type Checkpoint, checkpointList, type ListCheckpointsOptions } from "./checkpoint.js";
 import type { Connection } from "./connection.js";
 import type { FieldsOf } from "./fields.js";
 import type { JsonObject } from "./json.js";
@@ -112,6 +113,16 @@ export class Experiment {
 			return this.state;
 		};
 		return waitForEnd(this.id, reload, intervalMs(options, "wait", 5));
+	}
+
+	/**
+	 * Lists the checkpoints of its trials, the best first by the searcher's metric, and those without it after that, the
+	 * newest first.
+	 *
+	 * Python: list_checkpoints(sort_by, order_by, max_results)
+	 */
+	listCheckpoints(options: ListCheckpointsOptions = {}): AsyncList<Checkpoint> {
+		return checkpointList(this.#session, { experimentId: this.id }, options);
 	}
 
 	/**

@@ -6,8 +6,16 @@
 
 export { type ErrorCode, isMillraceError, MillraceError } from "../errors.js";
 export type { AsyncList } from "./async-list.js";
-export { Checkpoint, type CheckpointState } from "./checkpoint.js";
+export {
+	Checkpoint,
+	type CheckpointSortBy,
+	type CheckpointState,
+	type CheckpointTraining,
+	type DownloadOptions,
+	type ListCheckpointsOptions,
+} from "./checkpoint.js";
 export { Client, type ClientOptions, type CreateModelOptions, type CreateTrialOptions, client } from "./client.js";
+export type { TransferMode } from "./download-files.js";
 export type { OrderBy } from "./enum-option.js";
 export { Experiment, type ExperimentState } from "./experiment.js";
 export type { ExperimentSortBy, ListExperimentsOptions } from "./experiment-list.js";

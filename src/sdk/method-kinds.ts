@@ -11,6 +11,10 @@ import type { Trial } from "./trial.js";
 export const checkpointMethods: MethodKinds<Checkpoint> = {
 	download: "promise",
 	writeMetadataFile: "promise",
+	addMetadata: "promise",
+	removeMetadata: "promise",
+	delete: "promise",
+	removeFiles: "promise",
 	getMetrics: "list",
 	reload: "promise",
 };
@@ -51,6 +55,7 @@ export const experimentMethods: MethodKinds<Experiment> = {
 	iterTrials: "list",
 	awaitFirstTrial: "promise",
 	wait: "promise",
+	listCheckpoints: "list",
 	pause: "promise",
 	activate: "promise",
 	cancel: "promise",
@@ -72,6 +77,7 @@ export const trialMethods: MethodKinds<Trial> = {
 	getMetrics: "list",
 	iterMetrics: "list",
 	iterLogs: "list",
+	listCheckpoints: "list",
 	listOutputs: "list",
 	downloadOutputs: "promise",
 	listErrors: "list",

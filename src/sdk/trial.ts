@@ -5,6 +5,7 @@ import { TrialState as State, type Trial as TrialMessage } from "../gen/millrace
 import { fromStoredFile } from "../storage/manifest.js";
 import { openStorage } from "../storage/open-storage.js";
 import { type AsyncList, asyncList, pagedList } from "./async-list.js";
+import { type Checkpoint, checkpointList, type ListCheckpointsOptions } from "./checkpoint.js";
 import type { Connection } from "./connection.js";
 import type { Experiment } from "./experiment.js";
 import type { FieldsOf } from "./fields.js";
@@ -150,6 +151,16 @@ export class Trial {
 	 */
 	iterLogs(options: TrialLogOptions = {}): AsyncList<TrialLog> {
 		return trialLogList(this.id, options, () => this.#session.connection());
+	}
+
+	/**
+	 * Lists the checkpoints of the trial, the best first by the searcher's metric, and those without it after that, the
+	 * newest first.
+	 *
+	 * Python: list_checkpoints(sort_by, order_by, max_results)
+	 */
+	listCheckpoints(options: ListCheckpointsOptions = {}): AsyncList<Checkpoint> {
+		return checkpointList(this.#session, { trialId: this.id }, options);
 	}
 
 	/** Lists the committed output files in the order of their paths. */

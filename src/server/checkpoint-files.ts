@@ -1,22 +1,20 @@
-import { open, stat } from "node:fs/promises";
+import { rmdir, stat } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
+import { equals } from "@bufbuild/protobuf";
 import { isMillraceError, MillraceError } from "../errors.js";
 import { type Checkpoint, CheckpointState } from "../gen/millrace/v1/checkpoint_pb.js";
-import type { StoredFile } from "../gen/millrace/v1/storage_pb.js";
+import { type StoredFile, StoredFileSchema } from "../gen/millrace/v1/storage_pb.js";
 import type { ErrorLog } from "../rpc/status.js";
-import { fileError } from "../storage/file-error.js";
-import { fromStoredFile, type ManifestEntry, resolveManifestPath } from "../storage/manifest.js";
+import { fromStoredFile } from "../storage/manifest.js";
 import { openStorage } from "../storage/open-storage.js";
-import { partFile } from "../storage/part-file.js";
+import { isWhole, partFile, partsDirectory } from "../storage/part-file.js";
 import { syncDirectory } from "../storage/sync-directory.js";
 import { forgetRemoval, giveUpOldCheckpoints, listRemovals, type Removal } from "./db/checkpoint-removals.js";
-import { noteUpload, uploadState } from "./db/checkpoint-uploads.js";
-import { getCheckpoint, getCheckpointRow } from "./db/checkpoints.js";
+import { listBegun, noteUpload, uploadState } from "./db/checkpoint-uploads.js";
+import { getCheckpoint, getCheckpointRow, toCheckpoint } from "./db/checkpoints.js";
 import type { Database } from "./db/database.js";
-import { toStorage } from "./db/json-column.js";
 
-const pieceBytes = 1024 * 1024;
 const hourMs = 60 * 60 * 1000;
 /** For how long a checkpoint of no trial may be written, in milliseconds. */
 const writingMs = 7 * 24 * hourMs;
@@ -64,7 +62,7 @@ export class CheckpointFiles {
 	 *
 	 * Throws as ReadCheckpointFile says.
 	 */
-	async *read(uuid: string, path: string, offset: number, signal: AbortSignal): AsyncGenerator<Uint8Array> {
+	async *read(uuid: string, path: string, offset: number): AsyncGenerator<Uint8Array> {
 		const { files, storage } = await getCheckpoint(this.#db, uuid);
 		const file = files.find((candidate) => candidate.path === path);
 		if (file === undefined) {
@@ -77,9 +75,11 @@ export class CheckpointFiles {
 				`offset is ${offset}, but ${JSON.stringify(path)} has ${entry.sizeBytes} bytes`,
 			);
 		}
-		const manager = openStorage(storage);
-		await manager.assertReachable();
-		yield* readRest(resolveManifestPath(manager.directory(uuid), path), entry, offset, signal);
+		try {
+			yield* openStorage(storage).read(uuid, entry, offset);
+		} catch (error) {
+			throw isMillraceError(error, "not_found") ? new MillraceError("data_loss", error.message) : error;
+		}
 	}
 
 	/**
@@ -95,21 +95,27 @@ export class CheckpointFiles {
 	): Promise<{ sizeBytes: number; complete: boolean }> {
 		return this.#alone(uuid, async () => {
 			const row = await getCheckpointRow(this.#db, uuid);
-			if (row.state !== "ACTIVE") {
+			const { storage, files } = toCheckpoint(row);
+			const isRestored = row.state === "COMPLETED" && files.some((listed) => equals(StoredFileSchema, listed, file));
+			if (row.state !== "ACTIVE" && !isRestored) {
 				throw new MillraceError(
 					"failed_precondition",
-					`checkpoint ${uuid} is ${row.state}; only files of an ACTIVE one can be written`,
+					`checkpoint ${uuid} is ${row.state}; only files of an ACTIVE one can be written, and lost ones of a COMPLETED one`,
 				);
 			}
-			const manager = openStorage(toStorage(row.storage));
-			const directory = await manager.prepare(uuid);
+			const directory = await openStorage(storage).prepare(uuid);
 			const entry = fromStoredFile(file);
-			const known = await uploadState(this.#db, row.id, file);
+			const known = isRestored ? "whole" : await uploadState(this.#db, row.id, file);
 			if (known === "whole" && (await hasSize(join(directory, entry.path), entry.sizeBytes))) {
 				return { sizeBytes: entry.sizeBytes, complete: true };
 			}
+			const note = async (complete: boolean) => {
+				if (!isRestored) {
+					await this.#db.write((tx) => noteUpload(tx, uuid, file, complete));
+				}
+			};
 			if (known !== "begun") {
-				await this.#db.write((tx) => noteUpload(tx, uuid, file, false));
+				await note(false);
 			}
 			const part = partFile(directory, entry);
 			const sizeBytes = await part.write(offset, data);
@@ -117,9 +123,28 @@ export class CheckpointFiles {
 				return { sizeBytes, complete: false };
 			}
 			await part.finish();
+			if (isRestored) {
+				await rmdir(join(directory, partsDirectory)).catch(() => {});
+			}
 			await syncDirectory(dirname(directory));
-			await this.#db.write((tx) => noteUpload(tx, uuid, file, true));
+			await note(true);
 			return { sizeBytes, complete: true };
+		});
+	}
+
+	/** Takes note of files that began to come over the wire, and were then written into the storage by another way. */
+	async verifyBegun(uuid: string, files: readonly StoredFile[]): Promise<void> {
+		const begun = await listBegun(this.#db, uuid, files);
+		if (begun.length === 0) {
+			return;
+		}
+		await this.#alone(uuid, async () => {
+			const { storage } = await getCheckpoint(this.#db, uuid);
+			for (const file of begun) {
+				if (await isWhole(openStorage(storage).directory(uuid), fromStoredFile(file))) {
+					await this.#db.write((tx) => noteUpload(tx, uuid, file, true));
+				}
+			}
 		});
 	}
 
@@ -195,37 +220,4 @@ export class CheckpointFiles {
 async function hasSize(path: string, sizeBytes: number): Promise<boolean> {
 	const stats = await stat(path).catch(() => undefined);
 	return stats?.isFile() === true && stats.size === sizeBytes;
-}
-
-async function* readRest(
-	path: string,
-	{ sizeBytes }: ManifestEntry,
-	offset: number,
-	signal: AbortSignal,
-): AsyncGenerator<Uint8Array> {
-	const shorter = (found: string) =>
-		new MillraceError("data_loss", `${path} ${found}, but ${sizeBytes} bytes were recorded; the file is damaged`);
-	const file = await open(path, "r").catch((cause) => {
-		const failure = fileError(cause, `cannot read ${path}`);
-		throw failure.code === "not_found" ? shorter("is gone from the storage") : failure;
-	});
-	try {
-		const stats = await file.stat();
-		if (!stats.isFile() || stats.size < sizeBytes) {
-			throw shorter(stats.isFile() ? `has ${stats.size} bytes` : "is not a file");
-		}
-		for (let position = offset; position < sizeBytes && !signal.aborted; ) {
-			const buffer = new Uint8Array(Math.min(pieceBytes, sizeBytes - position));
-			const { bytesRead } = await file.read(buffer, 0, buffer.length, position);
-			if (bytesRead === 0) {
-				throw shorter(`ended after ${position} bytes while it was read`);
-			}
-			position += bytesRead;
-			yield buffer.subarray(0, bytesRead);
-		}
-	} catch (cause) {
-		throw fileError(cause, `cannot read ${path}`);
-	} finally {
-		await file.close();
-	}
 }

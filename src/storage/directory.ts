@@ -6,6 +6,7 @@ import { copyVerified } from "./copy-verified.js";
 import { fileError } from "./file-error.js";
 import type { LocalFile } from "./local-files.js";
 import { type ManifestEntry, resolveManifestPath } from "./manifest.js";
+import { readStoredFile } from "./read-file.js";
 import type { ListedFile, StorageManager } from "./storage-manager.js";
 import { syncDirectory } from "./sync-directory.js";
 
@@ -24,7 +25,6 @@ export function storageBelow(root: string, mount: string, field: string): Storag
 	return {
 		root: absoluteRoot,
 		directory,
-		assertReachable: () => assertMounted(mount, field),
 		async prepare(uuid) {
 			await assertMounted(mount, field);
 			const path = directory(uuid);
@@ -40,6 +40,10 @@ export function storageBelow(root: string, mount: string, field: string): Storag
 		async download(uuid, files, target) {
 			await assertMounted(mount, field);
 			return download(directory(uuid), files, resolve(target));
+		},
+		async *read(uuid, file, offset) {
+			await assertMounted(mount, field);
+			yield* readStoredFile(resolveManifestPath(directory(uuid), file.path), file, offset);
 		},
 		async list(uuid) {
 			await assertMounted(mount, field);

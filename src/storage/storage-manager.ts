@@ -21,8 +21,6 @@ export interface StorageManager {
 	readonly root: string;
 	/** The absolute path of the directory `uuid`, which may not exist yet. */
 	directory(uuid: string): string;
-	/** Throws `failed_precondition` if the storage is not there, as when it is not mounted. */
-	assertReachable(): Promise<void>;
 	/** Makes the directory `uuid` where it is missing, and returns its absolute path. */
 	prepare(uuid: string): Promise<string>;
 	/**
@@ -40,6 +38,14 @@ export interface StorageManager {
 	 * `invalid_argument` if a path would leave the directory. All paths are checked before the first copy.
 	 */
 	download(uuid: string, files: readonly ManifestEntry[], target: string): Promise<string[]>;
+	/**
+	 * Reads what a manifest says of a file in the directory `uuid`, from byte `offset` on, piece by piece. Nothing is
+	 * verified but its length.
+	 *
+	 * Throws `not_found` if it is missing, `data_loss` if it is shorter, `invalid_argument` if its path would leave the
+	 * directory.
+	 */
+	read(uuid: string, file: ManifestEntry, offset: number): AsyncIterable<Uint8Array>;
 	/** Lists the files in the directory `uuid` in the order of their paths; none if it does not exist. */
 	list(uuid: string): Promise<ListedFile[]>;
 	/**

@@ -88,7 +88,119 @@ describe("Checkpoint", { timeout: 60_000 }, () => {
 		process.chdir(directory);
 		const path = await checkpoint.download();
 		assert.equal(path, join(directory, "checkpoints", checkpoint.uuid));
-		assert.deepEqual(readdirSync(path).sort(), ["model.onnx", "tokens"]);
+		assert.deepEqual(readdirSync(path).sort(), ["metadata.json", "model.onnx", "tokens"]);
+	});
+
+	it("is downloaded with its metadata beside, unless a file of it has that name", async () => {
+		const metadata = { epoch: 3, user_key: ["x", null] };
+		const checkpoint = await test.client.uploadCheckpoint(model(), { metadata });
+		const target = await checkpoint.download(tempDir());
+		assert.deepEqual(JSON.parse(readFileSync(join(target, "metadata.json"), "utf8")), metadata);
+		const own = writeTree(tempDir(), { "metadata.json": "mine" });
+		const other = await test.client.uploadCheckpoint(own, { metadata });
+		assert.equal(readFileSync(join(await other.download(tempDir()), "metadata.json"), "utf8"), "mine");
+	});
+
+	it("adds and removes metadata, and keeps what another has added meanwhile (F.53)", async () => {
+		const checkpoint = await test.client.uploadCheckpoint(model(), { metadata: { a: 1, b: 1 } });
+		const other = await test.client.getCheckpoint(checkpoint.uuid);
+		await other.addMetadata({ theirs: { deep: [1] } });
+		await checkpoint.addMetadata({ a: 2, user_key: null });
+		assert.deepEqual(checkpoint.metadata, { a: 2, b: 1, theirs: { deep: [1] }, user_key: null });
+		await other.removeMetadata(["b", "absent"]);
+		await test.client.getCheckpoint(checkpoint.uuid).removeMetadata(["user_key"]);
+		await checkpoint.reload();
+		assert.deepEqual(checkpoint.metadata, { a: 2, theirs: { deep: [1] } });
+		await assert.rejects(checkpoint.addMetadata({ a: Number.NaN }), { code: "invalid_argument" });
+		await assert.rejects(checkpoint.removeMetadata("a" as unknown as string[]), { code: "invalid_argument" });
+	});
+
+	it("loses the files that a glob fits, then all, for good (F.42)", async () => {
+		const checkpoint = await test.client.uploadCheckpoint(model());
+		await checkpoint.removeFiles(["**/*.txt"]);
+		assert.equal(checkpoint.state, "PARTIALLY_DELETED");
+		assert.deepEqual(checkpoint.resources, { "model.onnx": 7 });
+		assert.equal(existsSync(await storedFile(checkpoint.uuid, "tokens/vocab.txt")), false);
+		const target = await checkpoint.download(tempDir());
+		assert.deepEqual(readdirSync(target).sort(), ["metadata.json", "model.onnx"]);
+		const stale = await test.client.getCheckpoint(checkpoint.uuid);
+		await checkpoint.delete();
+		assert.equal(checkpoint.state, "DELETED");
+		assert.deepEqual(checkpoint.resources, {});
+		assert.equal(existsSync(await storedFile(checkpoint.uuid, "")), false);
+		await assert.rejects(stale.download(tempDir()), { code: "failed_precondition", message: /is DELETED and has no/ });
+		assert.equal((await test.client.getCheckpoint(checkpoint.uuid)).state, "DELETED");
+		await assert.rejects(checkpoint.removeFiles([""]), { code: "invalid_argument", message: /empty string glob/ });
+		await assert.rejects(checkpoint.removeFiles(["../*"]), { code: "invalid_argument", message: /cannot contain/ });
+	});
+
+	it("keeps its files while it is the checkpoint of a model version (F.36)", async () => {
+		const checkpoint = await test.client.uploadCheckpoint(model());
+		const registry = await test.client.createModel("keeps its files");
+		await registry.registerVersion(checkpoint.uuid);
+		const refused = {
+			code: "failed_precondition",
+			message: /registered to keeps its files \(model #\d+\), version 1\./,
+		};
+		await assert.rejects(checkpoint.delete(), refused);
+		await assert.rejects(test.client.getCheckpoint(checkpoint.uuid).removeFiles(["*"]), refused);
+		assert.equal(readFileSync(await storedFile(checkpoint.uuid, "model.onnx"), "utf8"), "weights");
+	});
+
+	it("is listed by its trial and experiment, the best first by the searcher's metric (F.37)", async () => {
+		const experiment = await test.client.createExperiment({
+			name: "listed",
+			entrypoint: "true",
+			searcher: { name: "single", metric: "accuracy", smaller_is_better: false },
+		});
+		const trial = await test.client.createTrial(experiment.id, { hparams: { lr: 0.5 } });
+		const { trials, metrics, checkpoints } = test.connection;
+		const { trialRun } = await trials.startTrialRun({ trialId: trial.id });
+		const run = { trialId: trial.id, trialRunId: trialRun?.trialRunId ?? 0 };
+		const accuracies = [0.5, undefined, 0.75, Number.NaN, 0.25];
+		const uuids: string[] = [];
+		for (const [i, accuracy] of accuracies.entries()) {
+			const { checkpoint } = await checkpoints.createCheckpoint({ ...run, metadata: { steps_completed: i } });
+			uuids.push(checkpoint?.uuid ?? "");
+			const files = [{ path: "a", sizeBytes: 0n, sha256: "e".repeat(64) }];
+			await checkpoints.completeCheckpoint({ checkpointUuid: uuids[i] ?? "", files });
+			if (accuracy !== undefined) {
+				const metricsJson = JSON.stringify({ accuracy: Number.isNaN(accuracy) ? "NaN" : accuracy, other: i });
+				const report = { ...run, group: "validation", stepsCompleted: i, metricsJson };
+				await metrics.reportMetrics({ clientId: uuids[i] ?? "", sequence: 1n, reports: [report] });
+			}
+		}
+		const { checkpoint: writing } = await checkpoints.createCheckpoint(run);
+		uuids.push(writing?.uuid ?? "");
+		const numbers = (list: { uuid: string }[]) => list.map(({ uuid }) => uuids.indexOf(uuid));
+		assert.deepEqual(numbers(await trial.listCheckpoints()), [2, 0, 4, 3, 1]);
+		assert.deepEqual(numbers(await experiment.listCheckpoints()), [2, 0, 4, 3, 1]);
+		assert.deepEqual(numbers(await trial.listCheckpoints({ maxResults: 2 })), [2, 0]);
+		assert.deepEqual(numbers(await trial.listCheckpoints({ orderBy: "ASC" })), [4, 0, 2, 3, 1]);
+		assert.deepEqual(
+			numbers(await trial.listCheckpoints({ sortBy: "BATCH_NUMBER", orderBy: "DESC" })),
+			[4, 3, 2, 1, 0],
+		);
+		assert.deepEqual(numbers(await trial.listCheckpoints({ sortBy: { metric: "other" } })), [4, 3, 2, 0, 1]);
+		assert.deepEqual(numbers(await trial.listCheckpoints({ states: ["ACTIVE"] })), [5]);
+		const pending = test.client.getTrial(trial.id).listCheckpoints({ maxResults: 1 });
+		const [best] = await pending;
+		assert.equal(best?.training?.trialId, trial.id);
+		assert.equal(best.training.experimentId, experiment.id);
+		assert.equal(best.training.experimentConfig.name, "listed");
+		assert.deepEqual(best.training.hparams, { lr: 0.5 });
+		assert.deepEqual(best.training.validationMetrics, { accuracy: 0.75, other: 2 });
+		assert.match(best.taskId ?? "", new RegExp(`^${experiment.id}\\.[0-9a-f-]{36}$`));
+		assert.equal(best.allocationId, `${best.taskId}.${run.trialRunId}`);
+		for (const options of [
+			{ sortBy: "x" },
+			{ maxResults: 0 },
+			{ orderBy: "up" },
+			{ states: ["GONE"] },
+			{ sortBy: 1 },
+		]) {
+			await assert.rejects(async () => await trial.listCheckpoints(options as object), { code: "invalid_argument" });
+		}
 	});
 
 	it("throws data_loss when a stored file is corrupted, and leaves no file of that name", async () => {
@@ -110,7 +222,7 @@ describe("Checkpoint", { timeout: 60_000 }, () => {
 		const { checkpoint } = await test.connection.checkpoints.createCheckpoint({ requestId: "no files yet" });
 		await assert.rejects(test.client.getCheckpoint(checkpoint?.uuid ?? "").download(tempDir()), {
 			code: "failed_precondition",
-			message: `checkpoint ${checkpoint?.uuid} is ACTIVE and has no files; only one that is COMPLETED can be downloaded`,
+			message: `checkpoint ${checkpoint?.uuid} is ACTIVE and has no files; only one that is COMPLETED or PARTIALLY_DELETED can be downloaded`,
 		});
 	});
 

@@ -29,6 +29,17 @@ export async function uploadState(
 	return row.complete === 0 ? "begun" : "whole";
 }
 
+/** Returns those of a checkpoint's files that have begun to come over the wire, and are not whole. */
+export async function listBegun(db: Reader, uuid: string, files: readonly StoredFile[]): Promise<StoredFile[]> {
+	const rows = await db.all<{ path: string }>(
+		`SELECT path FROM checkpoint_uploads
+		WHERE checkpoint_id = (SELECT id FROM checkpoints WHERE uuid = ?) AND complete = 0`,
+		uuid,
+	);
+	const begun = new Set(rows.map(({ path }) => path));
+	return files.filter(({ path }) => begun.has(path));
+}
+
 /**
  * Takes note of how far a file is. What was noted of another content of the same path is forgotten.
  *

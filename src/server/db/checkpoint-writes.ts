@@ -28,10 +28,13 @@ export interface NewCheckpoint {
 	/** 0 if no trial writes it. */
 	readonly trialId: number;
 	readonly trialRunId: number;
+	/** The files that will be written, if somebody else may go on with it. */
+	readonly planned: readonly StoredFile[] | undefined;
 }
 
 /**
- * Creates a checkpoint in state ACTIVE.
+ * Creates a checkpoint in state ACTIVE. With `planned` files, one that is being written for the same files, by the
+ * same run or by none, is returned instead.
  *
  * Throws `not_found` if the trial or the run does not exist, `failed_precondition` if the run is over.
  */
@@ -45,16 +48,30 @@ export async function createCheckpoint(tx: Transaction, checkpoint: NewCheckpoin
 		}
 		storage = (await getTrialRow(tx, trialId)).storage;
 	}
+	const planned = checkpoint.planned && contentDigest(checkpoint.planned);
+	if (planned !== undefined) {
+		const begun = await tx.get<{ uuid: string }>(
+			`SELECT uuid FROM checkpoints WHERE planned_digest = ? AND state = 'ACTIVE'
+				AND ifnull(trial_id, 0) = ? AND trial_run_id = ? ORDER BY id LIMIT 1`,
+			planned,
+			trialId,
+			trialRunId,
+		);
+		if (begun !== undefined) {
+			return getCheckpoint(tx, begun.uuid);
+		}
+	}
 	const uuid = randomUUID();
 	await tx.run(
-		`INSERT INTO checkpoints (uuid, trial_id, trial_run_id, state, metadata, storage, report_time)
-		VALUES (?, ?, ?, 'ACTIVE', ?, ?, ?)`,
+		`INSERT INTO checkpoints (uuid, trial_id, trial_run_id, state, metadata, storage, report_time, planned_digest)
+		VALUES (?, ?, ?, 'ACTIVE', ?, ?, ?, ?)`,
 		uuid,
 		trialId || null,
 		trialRunId,
 		fromObject(checkpoint.metadata),
 		storage,
 		tx.now,
+		planned ?? null,
 	);
 	return getCheckpoint(tx, uuid);
 }

@@ -64,7 +64,8 @@ export function createCheckpointService({
 			const response = await db.write((tx) =>
 				once(tx, requestId, CreateCheckpointResponseSchema, async () => {
 					const same = reuse ? await findCheckpointByFiles(tx, files) : undefined;
-					const asked = { metadata, defaultStorage, trialId, trialRunId };
+					const planned = reuse ? files : undefined;
+					const asked = { metadata, defaultStorage, trialId, trialRunId, planned };
 					return create(CreateCheckpointResponseSchema, { checkpoint: same ?? (await createCheckpoint(tx, asked)) });
 				}),
 			);
@@ -79,6 +80,7 @@ export function createCheckpointService({
 			if (files.length === 0) {
 				throw new MillraceError("invalid_argument", "files is empty; a checkpoint needs at least one file");
 			}
+			await checkpointFiles.verifyBegun(uuid, files);
 			const checkpoint = await db.write((tx) => completeCheckpoint(tx, uuid, { files, reuse, metadata }));
 			await checkpointFiles.remove([uuid]);
 			return create(CompleteCheckpointResponseSchema, { checkpoint });
@@ -163,10 +165,10 @@ export function createCheckpointService({
 			return response;
 		},
 
-		async *readCheckpointFile({ checkpointUuid, path, offset }, { signal }) {
+		async *readCheckpointFile({ checkpointUuid, path, offset }) {
 			const uuid = checkedUuid("checkpoint_uuid", checkpointUuid);
 			assertText("path", path);
-			for await (const data of checkpointFiles.read(uuid, path, checkedCount("offset", offset), signal)) {
+			for await (const data of checkpointFiles.read(uuid, path, checkedCount("offset", offset))) {
 				yield { data };
 			}
 		},

@@ -43,7 +43,8 @@ export type CreateCheckpointRequest = Message<"millrace.v1.CreateCheckpointReque
 
   /**
    * The files that will be written. With reuse, a COMPLETED checkpoint with exactly these paths, sizes
-   * and digests is returned instead of a new one, the oldest of several.
+   * and digests is returned instead of a new one, the oldest of several; else one for which such files are being written
+   * by such a request of the same run, or of none, to go on with it.
    *
    * @generated from field: repeated millrace.v1.StoredFile files = 3;
    */
@@ -640,12 +641,13 @@ export const CheckpointService: GenService<{
     output: typeof ReadCheckpointFileResponseSchema;
   },
   /**
-   * Writes the next piece of a file of an ACTIVE checkpoint, for those who do not reach its storage themselves. A piece
-   * that was written before is not written again. With the last piece, the whole file is verified.
+   * Writes the next piece of a file of an ACTIVE checkpoint, or of one that a COMPLETED checkpoint lists and the storage
+   * has lost, for those who do not reach the storage themselves. A piece that was written before is not written again.
+   * With the last piece, the whole file is verified.
    *
-   * NOT_FOUND if the checkpoint does not exist. FAILED_PRECONDITION if it is not ACTIVE, or the server does not reach the
-   * storage. OUT_OF_RANGE if bytes before the piece are missing. DATA_LOSS if the digest of the whole differs; then the
-   * file starts anew.
+   * NOT_FOUND if the checkpoint does not exist. FAILED_PRECONDITION if it is in another state, or the server does not
+   * reach the storage. OUT_OF_RANGE if bytes before the piece are missing. DATA_LOSS if the digest of the whole differs;
+   * then the file starts anew.
    *
    * @generated from rpc millrace.v1.CheckpointService.WriteCheckpointFile
    */

@@ -6,6 +6,9 @@ export const checkpointFiles: Migration = {
 	statements: [
 		// 0 where no trial wrote it.
 		"ALTER TABLE checkpoints ADD COLUMN trial_run_id INTEGER NOT NULL DEFAULT 0",
+		// The digest of the files that are to be written, where another who has the same ones may go on with it.
+		"ALTER TABLE checkpoints ADD COLUMN planned_digest TEXT",
+		"CREATE INDEX checkpoints_to_go_on ON checkpoints (planned_digest) WHERE state = 'ACTIVE'",
 		// What its completion added to the metadata, to know that request again.
 		"ALTER TABLE checkpoints ADD COLUMN completed_metadata TEXT NOT NULL DEFAULT '{}'",
 		`ALTER TABLE checkpoints ADD COLUMN steps_completed INTEGER GENERATED ALWAYS AS (
