@@ -42,11 +42,13 @@ export function judgeRun(
 	const failed = trial.recordsFailed === 0n ? "" : `, ${count(Number(trial.recordsFailed))} of them failed,`;
 	const records = trial.recordsTotal === 0n ? "" : `${behind} of ${total} records${failed} in `;
 	const part = `${records}${seconds.toFixed(1)} s`;
+	// A script with a loop of its own has no records.
+	const work = trial.recordsTotal === 0n ? "" : `: ${done} records`;
 	switch (answer.decision) {
 		case TrialRunDecision.DONE:
 			return {
 				exitCode: exitCodes.done,
-				line: `${name} completed: ${done} records in ${seconds.toFixed(1)} s${failedPart(trial, place)}`,
+				line: `${name} completed${work} in ${seconds.toFixed(1)} s${failedPart(trial, place)}`,
 				canGoOn: false,
 			};
 		case TrialRunDecision.PREEMPTED:

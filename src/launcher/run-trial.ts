@@ -92,7 +92,8 @@ class TrialOwner {
 		try {
 			const trial = await this.#openTrial();
 			if (trial.state === TrialState.COMPLETED) {
-				this.#say(`${nameOf(trial)} was completed before: ${count(Number(trial.recordsDone))} records`);
+				const work = trial.recordsTotal === 0n ? "" : `: ${count(Number(trial.recordsDone))} records`;
+				this.#say(`${nameOf(trial)} was completed before${work}`);
 				return exitCodes.done;
 			}
 			this.#runs = new OwnedRuns(connection, trial.id);

@@ -115,7 +115,7 @@ export async function processTrial<T, B>(
 		}
 		throw cause;
 	} finally {
-		entered.close();
+		await entered.close();
 	}
 }
 

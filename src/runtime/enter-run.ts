@@ -9,7 +9,7 @@ export interface EnteredRun {
 	/** Leaves the run, which has failed, and returns why: if the run has ended, that is why everything in it fails. */
 	fail(error: unknown): Promise<unknown>;
 	/** Gives signals and connections back. After a run that has ended, or was left, nobody misses this worker. */
-	close(): void;
+	close(): Promise<void>;
 }
 
 /** Joins the run as `joinRun` does, and lets signals reach it. */
@@ -40,7 +40,7 @@ export async function enterRun(
 			await rendezvous.leave(messageOf(cause));
 			return cause;
 		},
-		close() {
+		async close() {
 			releaseSignals();
 			rendezvous.close();
 			connection.close();

@@ -132,7 +132,7 @@ export class CoreContext {
 			this.#onFailed();
 			throw cause;
 		} finally {
-			this.#entered.close();
+			await this.#entered.close();
 		}
 	}
 
@@ -149,7 +149,7 @@ export class CoreContext {
 			return await this.#entered.fail(error);
 		} finally {
 			this.#onFailed();
-			this.#entered.close();
+			await this.#entered.close();
 		}
 	}
 

@@ -90,7 +90,7 @@ async function open(settings: CoreSettings): Promise<CoreContext | FinishedTrial
 			throw error;
 		}
 		const cause = await entered.fail(error);
-		entered.close();
+		await entered.close();
 		throw cause;
 	}
 }

@@ -225,6 +225,33 @@ describe("core.init, when the run is asked to stop", { timeout: 240_000 }, () =>
 		await goesOn(trialId, workers, 3);
 	});
 
+	it("lets a script say by itself whether it stops because it was asked to, or is done", async () => {
+		for (const [acknowledge, state, code] of [
+			[true, "PREEMPTED", 75],
+			[false, "COMPLETED", 0],
+		] as const) {
+			const { trialId, workers, goOn } = await startHeld(1, { acknowledge });
+			await client.getTrial(trialId).pause();
+			goOn();
+			const [end] = await ends(workers);
+			assert.equal(end?.code, code, end?.stderr);
+			assert.equal((await statesOf(trialId, 1)).run, state);
+		}
+		const refused = core.init(({ preempt }) => preempt.acknowledgePreemptionSignal(), { server: server.address });
+		await assert.rejects(refused, errorWith("failed_precondition", /nobody has asked this run to stop/));
+	});
+
+	it("ends as preempted what has stopped, though the request was taken back meanwhile", async () => {
+		const { trialId, workers, goOn } = await startHeld(1, { preemptMode: "WorkersAskMaster" });
+		await client.getTrial(trialId).pause();
+		goOn();
+		await workers[0]?.line(({ call }) => call === "stored");
+		await client.getTrial(trialId).activate();
+		const [end] = await ends(workers);
+		assert.equal(end?.code, 75, end?.stderr);
+		assert.equal((await statesOf(trialId, 1)).run, "PREEMPTED");
+	});
+
 	for (const preemptMode of ["ChiefOnly", "WorkersAskMaster"] as const) {
 		it(`lets scripts tell each other in the mode ${preemptMode}`, async () => {
 			const { trialId, workers, goOn } = await startHeld(2, { preemptMode });

@@ -18,6 +18,8 @@ interface WorkerOptions {
 	/** Whether all ranks have a part in it; else the chief stores what all have. */
 	readonly shard?: boolean;
 	readonly preemptMode?: PreemptMode;
+	/** Whether it says by itself that it stops because it was asked to; default: shouldPreempt does. */
+	readonly acknowledge?: boolean;
 	/** Where to wait until the file exists. */
 	readonly hold?: Place & { readonly file: string };
 	/** Where to throw. */
@@ -31,6 +33,7 @@ const {
 	every,
 	shard = false,
 	preemptMode,
+	acknowledge,
 	hold,
 	fail,
 	kill,
@@ -98,12 +101,18 @@ const returned = await core.init(
 			}
 			total += step % size === rank ? step : 0;
 			void train.reportMetrics("steps", step, { total });
-			const isAsked = preemptMode === "ChiefOnly" && rank > 0 ? false : await preempt.shouldPreempt();
+			const isAsked =
+				preemptMode === "ChiefOnly" && rank > 0
+					? false
+					: await preempt.shouldPreempt({ autoAck: acknowledge === undefined });
 			const isStopping = preemptMode === undefined ? isAsked : await distributed.broadcast(isAsked);
 			if (isStopping || step === steps || (every !== undefined && step % every === 0)) {
 				await store(context, step, total);
 			}
 			if (isStopping) {
+				if (acknowledge) {
+					preempt.acknowledgePreemptionSignal();
+				}
 				return "stopped";
 			}
 		}
