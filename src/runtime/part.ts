@@ -1,6 +1,7 @@
 import type { MessageInitShape } from "@bufbuild/protobuf";
 import type { PendingCommitSchema } from "../gen/millrace/v1/metric_pb.js";
 import type { MetricReporter } from "../sdk/metric-reporter.js";
+import type { ReportSource } from "../sdk/report-metrics-options.js";
 import type { InferenceModel } from "./inference-model.js";
 import type { JoinedRun } from "./join-run.js";
 import { ReducerRegistry } from "./metric-reducer.js";
@@ -43,8 +44,8 @@ export class Part {
 		this.outputs = new OutputFiles({ trialDirectory, trialRunId, rank, part: options.number, member: memberUuid });
 	}
 
-	/** Reports metrics, which the next commit confirms. */
-	report(group: string, stepsCompleted: number, metricsJson: string): Promise<void> {
+	/** Reports metrics, which the next commit confirms. `source` is what they are about. */
+	report(group: string, stepsCompleted: number, metricsJson: string, source?: ReportSource): Promise<void> {
 		const { trialId, trialRunId, rank } = this.run.member;
 		const pendingCommit: MessageInitShape<typeof PendingCommitSchema> = {
 			member: this.run.member,
@@ -52,7 +53,7 @@ export class Part {
 			commitNumber: this.nextCommit,
 		};
 		const report = { trialId, trialRunId, rank, group, stepsCompleted, metricsJson, pendingCommit };
-		return this.pending.track(this.#reporter.report(report));
+		return this.pending.track(this.#reporter.report({ ...report, ...(source && { source }) }));
 	}
 
 	/** Keeps a model, which the part awaits and closes. */

@@ -4,6 +4,7 @@ import { join } from "node:path";
 import type { JsonObject, JsonValue } from "../sdk/json.js";
 import { toMetricsJson } from "../sdk/json.js";
 import { assertMetricGroup } from "../sdk/metric-group.js";
+import { type ReportMetricsOptions, reportSource } from "../sdk/report-metrics-options.js";
 import {
 	checkpointSource,
 	type LinkedCheckpoint,
@@ -136,17 +137,32 @@ export class BatchProcessorContext {
 	 * Reports metrics of this worker. Without `stepsCompleted` the step is that of the batch in process,
 	 * batchIdx + 1. What goes wrong and is not awaited surfaces at the next commit.
 	 *
+	 * With `checkpoint` or `modelVersion`, for a run that uses several, the report counts for that alone, and the trial
+	 * is linked to it.
+	 *
 	 * Throws `invalid_argument` if the group is empty or has a dot, or the metrics are not JSON.
 	 *
 	 * Python: `report_metrics`
 	 */
-	reportMetrics(group: string, metrics: JsonObject): Promise<void>;
-	reportMetrics(group: string, stepsCompleted: number, metrics: JsonObject): Promise<void>;
-	reportMetrics(group: string, ...rest: [JsonObject] | [number, JsonObject]): Promise<void> {
-		const [stepsCompleted, metrics] = rest.length === 1 ? [this.#part.step, rest[0]] : rest;
+	reportMetrics(group: string, metrics: JsonObject, options?: ReportMetricsOptions): Promise<void>;
+	reportMetrics(
+		group: string,
+		stepsCompleted: number,
+		metrics: JsonObject,
+		options?: ReportMetricsOptions,
+	): Promise<void>;
+	reportMetrics(group: string, ...rest: MetricArguments): Promise<void> {
+		const [stepsCompleted, metrics, options] = hasSteps(rest) ? rest : [this.#part.step, ...rest];
 		assertMetricGroup(group);
 		assertStepsCompleted(stepsCompleted);
-		return this.#part.report(group, stepsCompleted, toMetricsJson(metrics));
+		const metricsJson = toMetricsJson(metrics);
+		if (options === undefined) {
+			return this.#part.report(group, stepsCompleted, metricsJson);
+		}
+		const report = async () => {
+			await this.#part.report(group, stepsCompleted, metricsJson, await reportSource(options));
+		};
+		return this.#part.pending.track(report());
 	}
 
 	/**
@@ -210,4 +226,14 @@ export class BatchProcessorContext {
 		};
 		return this.#part.pending.track(link());
 	}
+}
+
+/** What follows the group in a call of reportMetrics. */
+type MetricArguments =
+	| [metrics: JsonObject, options?: ReportMetricsOptions | undefined]
+	| [stepsCompleted: number, metrics: JsonObject, options?: ReportMetricsOptions | undefined];
+
+/** Tells whether what follows the group begins with the steps: metrics alone are no number. */
+function hasSteps(rest: MetricArguments): rest is Extract<MetricArguments, [number, ...unknown[]]> {
+	return rest.length > 1 && typeof rest[0] !== "object";
 }

@@ -23,6 +23,7 @@ import { enumOption, type OrderBy } from "./enum-option.js";
 import type { FieldsOf } from "./fields.js";
 import { fromJsonText, type JsonObject } from "./json.js";
 import { addition, removal } from "./metadata-change.js";
+import { type MetricsSummary, type SummarizeMetricsOptions, summarizeMetrics } from "./metric-summary.js";
 import type { Session } from "./session.js";
 import { shown } from "./shown.js";
 import { type TrialMetrics, trialMetricsList } from "./trial-metrics.js";
@@ -218,7 +219,9 @@ export class Checkpoint {
 	/**
 	 * Reads what was reported by every trial that is linked to the checkpoint or to a model version of it.
 	 *
-	 * @param group Only this metric group. Default: all.
+	 * Reports that name another checkpoint or model version as what they are about are left out.
+	 *
+	 * @param group Only this metric group. Default, and "": all.
 	 *
 	 * Python: get_metrics(group)
 	 *
@@ -236,6 +239,16 @@ export class Checkpoint {
 			const { metrics } = await this.#session.connection();
 			return metrics.streamCheckpointMetrics({ checkpointUuid: this.uuid, ...request });
 		});
+	}
+
+	/**
+	 * Returns count, min, max, mean, sum and last of each metric of a group, computed by the server: over the reports of
+	 * all linked trials, as getMetrics reads them, and for each trial.
+	 *
+	 * Throws `invalid_argument` if the group is empty or has a dot, or a state is none.
+	 */
+	summarizeMetrics(group: string, options: SummarizeMetricsOptions = {}): Promise<MetricsSummary> {
+		return summarizeMetrics(this.#session, { case: "checkpointUuid", value: this.uuid }, group, options);
 	}
 
 	/**

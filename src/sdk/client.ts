@@ -19,8 +19,10 @@ import { fetchModel, Model } from "./model.js";
 import { type ListModelsOptions, modelList } from "./model-list.js";
 import { type Pending, pending } from "./pending.js";
 import type { Session } from "./session.js";
+import { shown } from "./shown.js";
 import { fetchTrial, Trial } from "./trial.js";
 import { type ListTrialsOptions, trialList } from "./trial-list.js";
+import { metricsOfTrials, type TrialMetrics, type TrialMetricsOptions } from "./trial-metrics.js";
 import { type UploadCheckpointOptions, uploadCheckpoint } from "./upload-checkpoint.js";
 
 /** Options of a Client. */
@@ -233,6 +235,33 @@ export class Client {
 	 */
 	listTrials(options: ListTrialsOptions = {}): AsyncList<Trial> {
 		return trialList(this.#session, options);
+	}
+
+	/**
+	 * Reads what was reported by some trials, ordered by trial, run and steps. With `follow` it goes on with what they
+	 * report later, until all of them have ended.
+	 *
+	 * @param group Only this metric group. Default, and "": all.
+	 *
+	 * Reading throws `not_found` if a trial does not exist, `invalid_argument` if there are no ids.
+	 *
+	 * Python: iter_trials_metrics(trial_ids, group)
+	 */
+	iterTrialsMetrics<M extends JsonObject = JsonObject>(
+		trialIds: readonly number[],
+		group?: string,
+		options: TrialMetricsOptions = {},
+	): AsyncList<TrialMetrics<M>> {
+		if (!Array.isArray(trialIds)) {
+			throw new MillraceError(
+				"invalid_argument",
+				`the trial ids are ${shown(trialIds)}; they must be an array of numbers`,
+			);
+		}
+		for (const id of trialIds) {
+			assertNumber(id, "the trial id");
+		}
+		return metricsOfTrials<M>(this.#session, "iterTrialsMetrics", trialIds, group, options);
 	}
 
 	/**

@@ -16,12 +16,14 @@ export const checkpointMethods: MethodKinds<Checkpoint> = {
 	delete: "promise",
 	removeFiles: "promise",
 	getMetrics: "list",
+	summarizeMetrics: "promise",
 	reload: "promise",
 };
 
 /** What each method of a ModelVersion returns, for `pending`. */
 export const modelVersionMethods: MethodKinds<ModelVersion> = {
 	getMetrics: "list",
+	summarizeMetrics: "promise",
 	iterMetrics: "list",
 	setName: "promise",
 	setNotes: "promise",
@@ -75,6 +77,7 @@ export const experimentMethods: MethodKinds<Experiment> = {
 /** What each method of a Trial returns, for `pending`. */
 export const trialMethods: MethodKinds<Trial> = {
 	getMetrics: "list",
+	summarizeMetrics: "promise",
 	iterMetrics: "list",
 	iterLogs: "list",
 	listCheckpoints: "list",

@@ -10,6 +10,7 @@ import { Checkpoint } from "./checkpoint.js";
 import type { FieldsOf } from "./fields.js";
 import type { JsonObject } from "./json.js";
 import { addition, removal } from "./metadata-change.js";
+import { type MetricsSummary, type SummarizeMetricsOptions, summarizeMetrics } from "./metric-summary.js";
 import type { Session } from "./session.js";
 import { type TrialMetrics, trialMetricsList } from "./trial-metrics.js";
 
@@ -56,7 +57,9 @@ export class ModelVersion {
 	/**
 	 * Reads what was reported by every trial that is linked to this version.
 	 *
-	 * @param group Only this metric group. Default: all.
+	 * Reports that name another checkpoint or model version as what they are about are left out.
+	 *
+	 * @param group Only this metric group. Default, and "": all.
 	 *
 	 * Python: get_metrics(group)
 	 *
@@ -137,6 +140,16 @@ export class ModelVersion {
 	async delete(): Promise<void> {
 		const { models } = await this.#session.connection();
 		await models.deleteModelVersion({ requestId: randomUUID(), ...this.#reference });
+	}
+
+	/**
+	 * Returns count, min, max, mean, sum and last of each metric of a group, computed by the server: over the reports of
+	 * all linked trials, as getMetrics reads them, and for each trial.
+	 *
+	 * Throws `invalid_argument` if the group is empty or has a dot, or a state is none.
+	 */
+	summarizeMetrics(group: string, options: SummarizeMetricsOptions = {}): Promise<MetricsSummary> {
+		return summarizeMetrics(this.#session, { case: "modelVersion", value: this.#reference }, group, options);
 	}
 
 	/**

@@ -1,9 +1,13 @@
 import { timestampDate } from "@bufbuild/protobuf/wkt";
+import { MillraceError } from "../errors.js";
 import type { MetricReport } from "../gen/millrace/v1/metric_pb.js";
+import { assertOptions } from "./assert-options.js";
 import { type AsyncList, asyncList } from "./async-list.js";
 import { fromJsonText, type JsonObject } from "./json.js";
 import { assertMetricGroup } from "./metric-group.js";
 import { resumedStream } from "./resumed-stream.js";
+import type { Session } from "./session.js";
+import { shown } from "./shown.js";
 
 /**
  * One report of metrics.
@@ -27,6 +31,22 @@ export interface TrialMetrics<M extends JsonObject = JsonObject> {
 	readonly batchMetrics?: M[];
 	/** The rank of the worker that reported it; absent if it speaks for the whole trial. */
 	readonly rank?: number;
+	/** The checkpoint that the report named as what it is about, itself or by a model version; absent if it named none. */
+	readonly checkpointUuid?: string;
+	/** The id of the model of which the report named a version; absent if it named none. */
+	readonly modelId?: number;
+	/** The number of that version; absent if it named none. */
+	readonly modelVersion?: number;
+}
+
+/** How metrics of trials are read. */
+export interface TrialMetricsOptions {
+	/**
+	 * Whether to go on with what is reported later, until the trials have ended: are COMPLETED, CANCELED or ERROR.
+	 * Later reports come in the order of their arrival; one into which another merged comes again, whole. What a run
+	 * does not confirm in the end may be among them. Default false.
+	 */
+	readonly follow?: boolean | undefined;
 }
 
 /** One message of a stream of metrics. */
@@ -39,14 +59,14 @@ interface MetricBatch {
  * Reads metric reports from the stream that `open` starts for a group, "" for all, and a resume token, "" for the
  * start. It goes on where it breaks, as `resumedStream` does.
  *
- * Reading throws `invalid_argument` if the group is empty or has a dot, `unavailable` if the server does not come back.
+ * Reading throws `invalid_argument` if the group has a dot, `unavailable` if the server does not come back.
  */
 export function trialMetricsList<M extends JsonObject>(
 	group: string | undefined,
 	open: (request: { group: string; resumeToken: string }) => Promise<AsyncIterable<MetricBatch>>,
 ): AsyncList<TrialMetrics<M>> {
 	return asyncList(async function* () {
-		if (group !== undefined) {
+		if (group !== undefined && group !== "") {
 			assertMetricGroup(group);
 		}
 		for await (const batch of resumedStream((resumeToken) => open({ group: group ?? "", resumeToken }))) {
@@ -54,6 +74,25 @@ export function trialMetricsList<M extends JsonObject>(
 				yield fromReport<M>(report);
 			}
 		}
+	});
+}
+
+/** Reads metric reports of trials. `method` is what an error calls the reading. */
+export function metricsOfTrials<M extends JsonObject>(
+	session: Session,
+	method: string,
+	trialIds: readonly number[],
+	group: string | undefined,
+	options: TrialMetricsOptions,
+): AsyncList<TrialMetrics<M>> {
+	return trialMetricsList<M>(group, async (request) => {
+		assertOptions(options, method, "follow");
+		const { follow = false } = options;
+		if (typeof follow !== "boolean") {
+			throw new MillraceError("invalid_argument", `follow is ${shown(follow)}; it must be true or false`);
+		}
+		const { metrics } = await session.connection();
+		return metrics.streamTrialMetrics({ trialIds: [...trialIds], follow, ...request });
 	});
 }
 
@@ -67,5 +106,7 @@ function fromReport<M extends JsonObject>(report: MetricReport): TrialMetrics<M>
 		group: report.group,
 		...(report.batchMetricsJson === "" ? {} : { batchMetrics: fromJsonText(report.batchMetricsJson) as M[] }),
 		...(report.rank === undefined ? {} : { rank: report.rank }),
+		...(report.checkpointUuid === "" ? {} : { checkpointUuid: report.checkpointUuid }),
+		...(report.modelId === 0 ? {} : { modelId: report.modelId, modelVersion: report.modelVersion }),
 	};
 }

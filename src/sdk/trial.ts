@@ -10,10 +10,11 @@ import type { Connection } from "./connection.js";
 import type { Experiment } from "./experiment.js";
 import type { FieldsOf } from "./fields.js";
 import { fromJsonText, type JsonObject } from "./json.js";
+import { type MetricsSummary, summarizeMetrics } from "./metric-summary.js";
 import type { Pending } from "./pending.js";
 import type { Session } from "./session.js";
 import { type TrialLog, type TrialLogOptions, trialLogList } from "./trial-logs.js";
-import { type TrialMetrics, trialMetricsList } from "./trial-metrics.js";
+import { metricsOfTrials, type TrialMetrics, type TrialMetricsOptions } from "./trial-metrics.js";
 import {
 	checkpointSource,
 	type LinkedCheckpoint,
@@ -100,9 +101,10 @@ export class Trial {
 
 	/**
 	 * Reads what was reported by the trial, in the order of runs and steps. Reports of a run that were never
-	 * confirmed, and that a later run has replaced, are left out.
+	 * confirmed, and that a later run has replaced, are left out. With `follow` it goes on until the trial has ended,
+	 * also across a restart of the server.
 	 *
-	 * @param group Only this metric group. Default: all.
+	 * @param group Only this metric group. Default, and "": all.
 	 *
 	 * Python: iter_metrics(group)
 	 *
@@ -115,11 +117,11 @@ export class Trial {
 	 * }
 	 * ```
 	 */
-	getMetrics<M extends JsonObject = JsonObject>(group?: string): AsyncList<TrialMetrics<M>> {
-		return trialMetricsList<M>(group, async (request) => {
-			const { metrics } = await this.#session.connection();
-			return metrics.streamTrialMetrics({ trialIds: [this.id], ...request });
-		});
+	getMetrics<M extends JsonObject = JsonObject>(
+		group?: string,
+		options: TrialMetricsOptions = {},
+	): AsyncList<TrialMetrics<M>> {
+		return metricsOfTrials<M>(this.#session, "getMetrics", [this.id], group, options);
 	}
 
 	/**
@@ -127,8 +129,20 @@ export class Trial {
 	 *
 	 * Python: iter_metrics(group)
 	 */
-	iterMetrics<M extends JsonObject = JsonObject>(group?: string): AsyncList<TrialMetrics<M>> {
-		return this.getMetrics<M>(group);
+	iterMetrics<M extends JsonObject = JsonObject>(
+		group?: string,
+		options: TrialMetricsOptions = {},
+	): AsyncList<TrialMetrics<M>> {
+		return metricsOfTrials<M>(this.#session, "iterMetrics", [this.id], group, options);
+	}
+
+	/**
+	 * Returns count, min, max, mean, sum and last of each metric of a group, computed by the server.
+	 *
+	 * Throws `invalid_argument` if the group is empty or has a dot.
+	 */
+	summarizeMetrics(group: string): Promise<MetricsSummary> {
+		return summarizeMetrics(this.#session, { case: "trialId", value: this.id }, group);
 	}
 
 	/**

@@ -1,13 +1,14 @@
 import assert from "node:assert/strict";
 import { after, describe, it } from "node:test";
 import { MetricService } from "../../src/gen/millrace/v1/metric_service_pb.js";
+import { TrialRunState } from "../../src/gen/millrace/v1/trial_pb.js";
 import { type Connection, openConnection } from "../../src/sdk/connection.js";
 import { Client } from "../../src/sdk/index.js";
 import { errorWith } from "../support/error-with.js";
+import { restartableServer } from "../support/restartable-server.js";
 import { seedTrial } from "../support/seed-trial.js";
-import { type RunningCommand, startMillrace } from "../support/start-command.js";
 import { startTestServer } from "../support/start-test-server.js";
-import { tempDir } from "../support/temp-dir.js";
+import { waitUntil } from "../support/wait-until.js";
 
 // Enough bytes that they cannot all be on their way when the first ones are read.
 const reportCount = 2_000;
@@ -65,6 +66,40 @@ describe("a stream of metrics", { timeout: 120_000 }, () => {
 		await assert.rejects(reading(), errorWith("unavailable", /^no answer from a Millrace server at /));
 	});
 
+	it("F.35 follows a trial to its end, also where the server is killed and started again meanwhile", async () => {
+		const server = restartableServer();
+		const connection = openConnection(await server.start(), { connectMs: 30_000, retryMs: 60_000 });
+		after(() => connection.close());
+		const { trial, report } = await seedTrial(connection);
+		const reporting = async (first: number) => {
+			for (let index = first; index < first + 20; index++) {
+				await report(`group-${index}`, [{ index }]);
+			}
+		};
+		await reporting(0);
+		const { client, resumeTokens } = spiedClient(connection);
+		const seen: number[] = [];
+		const following = (async () => {
+			const list = client.getTrial(trial.id).iterMetrics<{ index: number }>(undefined, { follow: true });
+			for await (const { metrics } of list) {
+				seen.push(metrics.index);
+			}
+		})();
+		await waitUntil("what was there", () => seen.length === 20);
+		await reporting(20);
+		await waitUntil("what was reported", () => seen.length === 40);
+		await server.kill();
+		await server.start();
+		await reporting(40);
+		await connection.trials.endTrialRun({ trialId: trial.id, trialRunId: 1, state: TrialRunState.COMPLETED });
+		await following;
+		assert.deepEqual(
+			seen,
+			Array.from({ length: 60 }, (_, index) => index),
+		);
+		assert.equal(resumeTokens.length, 2, "the stream broke once");
+	});
+
 	it("takes no resume token of another stream", async () => {
 		const server = await startTestServer();
 		const connection = openConnection(server.address);
@@ -86,25 +121,6 @@ describe("a stream of metrics", { timeout: 120_000 }, () => {
 		await assert.rejects(read("inference", "strange"), errorWith("invalid_argument", strange));
 	});
 });
-
-/** A server as a process, which can be killed and started again at the same address. */
-function restartableServer() {
-	let command: RunningCommand | undefined;
-	let port = "0";
-	// Registered before the directory's own removal, so that it runs before it.
-	after(() => command?.close());
-	const data = tempDir();
-	return {
-		async start(): Promise<string> {
-			command = startMillrace(["server", "--port", port, "--data", data]);
-			await command.writes("serving at");
-			const address = /serving at (\S+),/.exec(command.stdout())?.[1] ?? "";
-			port = address.split(":")[1] ?? "";
-			return address;
-		},
-		kill: async () => command?.close(),
-	};
-}
 
 /** A client that shows the resume tokens of the streams that it opens. */
 function spiedClient(connection: Connection): { client: Client; resumeTokens: string[] } {

@@ -13,6 +13,7 @@ import {
 	type Tensor,
 } from "../../src/runtime/index.js";
 import { Client, type JsonObject } from "../../src/sdk/index.js";
+import { errorWith } from "../support/error-with.js";
 import { startTestServer } from "../support/start-test-server.js";
 import { tempDir } from "../support/temp-dir.js";
 
@@ -214,6 +215,37 @@ describe("BatchProcessorContext", { timeout: 240_000 }, () => {
 			assert.deepEqual(await client.getTrial(trialId).getMetrics(), []);
 		});
 	}
+
+	it("reports about one of several checkpoints or model versions, which the trial is then linked to", async () => {
+		const [a, b] = [
+			await client.uploadCheckpoint(double, { metadata: { n: 1 } }),
+			await client.uploadCheckpoint(double),
+		];
+		const model = await client.createModel("compared");
+		await model.registerVersion(b.uuid);
+		const trial = await run(1, {
+			process: (context) => {
+				context.reportMetrics("inference", { x: 0 });
+				context.reportMetrics("inference", { x: 1 }, { checkpoint: a });
+				context.reportMetrics("inference", 1, { x: 2 }, { modelVersion: client.getModel("compared").getVersion(1) });
+			},
+		});
+		const values = async (list: AsyncIterable<{ metrics: JsonObject }>) => {
+			const found: unknown[] = [];
+			for await (const { metrics } of list) {
+				found.push(metrics.x);
+			}
+			return found.sort();
+		};
+		assert.deepEqual(await values(a.getMetrics("inference")), [0, 1]);
+		assert.deepEqual(await values(b.getMetrics("inference")), [0, 2]);
+		assert.deepEqual(await values(client.getModel("compared").getVersion(1).getMetrics("inference")), [0, 2]);
+		const named = (await trial.getMetrics("inference")).find(({ metrics }) => metrics.x === 2);
+		assert.deepEqual([named?.checkpointUuid, named?.modelId, named?.modelVersion], [b.uuid, model.modelId, 1]);
+		const both = { checkpoint: a, modelVersion: { modelId: 1, modelVersion: 1 } };
+		const twice = run(1, { process: (context) => context.reportMetrics("inference", { x: 1 }, both) });
+		await assert.rejects(twice, errorWith("invalid_argument", /^checkpoint and modelVersion are both given/));
+	});
 
 	it("surfaces the failure of a report that nobody awaited at the next commit", async () => {
 		const failed = run(1, {
