@@ -281,14 +281,12 @@ describe("Checkpoint", { timeout: 60_000 }, () => {
 		await assert.rejects(async () => await test.client.getCheckpoint(unknown).getMetrics("inference"), error);
 	});
 
-	it("throws invalid_argument for a metric group that is empty or has a dot", async () => {
+	it("throws invalid_argument for a metric group that has a dot", async () => {
 		const checkpoint = await test.client.uploadCheckpoint(model());
-		for (const group of ["", "a.b"]) {
-			await assert.rejects(async () => await checkpoint.getMetrics(group), {
-				code: "invalid_argument",
-				message: /the metric group .*must not/,
-			});
-		}
+		await assert.rejects(async () => await checkpoint.getMetrics("a.b"), {
+			code: "invalid_argument",
+			message: /the metric group .*must not/,
+		});
 	});
 
 	it("is not made of a path where nothing is, an empty directory, or metadata that are not JSON", async () => {
