@@ -180,6 +180,9 @@ describe("core.init, with other workers", { timeout: 240_000 }, () => {
 });
 
 describe("core.init, when the run is asked to stop", { timeout: 240_000 }, () => {
+	/** A worker alone takes a moment for a step, and asks the server once a second. */
+	const endless = { steps: 10_000_000 };
+
 	/** Starts workers of which rank 0 waits in step 2 of run 1. */
 	async function startHeld(world: number, options: object = {}) {
 		const trialId = await newTrial();
@@ -230,7 +233,7 @@ describe("core.init, when the run is asked to stop", { timeout: 240_000 }, () =>
 			[true, "PREEMPTED", 75],
 			[false, "COMPLETED", 0],
 		] as const) {
-			const { trialId, workers, goOn } = await startHeld(1, { acknowledge });
+			const { trialId, workers, goOn } = await startHeld(1, { ...endless, acknowledge });
 			await client.getTrial(trialId).pause();
 			goOn();
 			const [end] = await ends(workers);
@@ -242,7 +245,7 @@ describe("core.init, when the run is asked to stop", { timeout: 240_000 }, () =>
 	});
 
 	it("ends as preempted what has stopped, though the request was taken back meanwhile", async () => {
-		const { trialId, workers, goOn } = await startHeld(1, { preemptMode: "WorkersAskMaster" });
+		const { trialId, workers, goOn } = await startHeld(1, { ...endless, preemptMode: "WorkersAskMaster" });
 		await client.getTrial(trialId).pause();
 		goOn();
 		await workers[0]?.line(({ call }) => call === "stored");
