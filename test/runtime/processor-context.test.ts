@@ -10,6 +10,7 @@ import {
 	BatchProcessor,
 	type BatchProcessorContext,
 	batchProcess,
+	DistributedContext,
 	type Tensor,
 } from "../../src/runtime/index.js";
 import { Client, type JsonObject } from "../../src/sdk/index.js";
@@ -73,6 +74,22 @@ describe("BatchProcessorContext", { timeout: 240_000 }, () => {
 		assert.equal(seen?.info.experimentId, trial.experimentId);
 		assert.equal(seen?.info.latestCheckpoint, null);
 		assert.deepEqual([seen?.getDistributedRank(), seen?.getDistributedSize(), seen?.device], [0, 1, "cpu"]);
+	});
+
+	it("is the context of the worker that the environment, or the caller, says", async (t) => {
+		const alone = DistributedContext.fromEnvironment();
+		const before = { ...process.env };
+		t.after(() => {
+			process.env = before;
+		});
+		Object.assign(process.env, { RANK: "1", WORLD_SIZE: "2", LOCAL_RANK: "1", LOCAL_WORLD_SIZE: "2" });
+		const told = DistributedContext.fromEnvironment();
+		assert.deepEqual([told.getRank(), told.getSize(), told.getLocalRank(), told.getNumAgents()], [1, 2, 1, 1]);
+		const seen: DistributedContext[] = [];
+		const see = { construct: (context: BatchProcessorContext) => void seen.push(context.distributed) };
+		await assert.rejects(run(1, see, { distributed: told }), code("failed_precondition", /2 workers but no trial/));
+		await run(1, see, { distributed: alone });
+		assert.deepEqual(seen, [alone]);
 	});
 
 	it("runs a model that is prepared in the constructor", async () => {
