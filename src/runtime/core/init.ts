@@ -24,6 +24,21 @@ export type CoreCallback<T> = (context: CoreContext) => T | Promise<T>;
  * went wrong with a report that nobody awaited; `failed_precondition` if the trial permits no run.
  *
  * Python: `determined.core.init()`
+ *
+ * @example
+ * ```ts
+ * import { core } from "millrace/runtime";
+ *
+ * await core.init(async ({ train, checkpoint, preempt }) => {
+ * 	for (let step = 1; step <= 100; step++) {
+ * 		await train.reportTrainingMetrics(step, { loss: 1 / step });
+ * 		await checkpoint.upload("weights", { steps_completed: step });
+ * 		if (await preempt.shouldPreempt()) {
+ * 			return;
+ * 		}
+ * 	}
+ * });
+ * ```
  */
 export function init<T>(callback: CoreCallback<T>, options?: CoreOptions): Promise<T | undefined>;
 /**
