@@ -54,8 +54,8 @@ export class PreemptContext {
 	 * Tells whether the script is to store a checkpoint and return. The run then ends as preempted, and another one can
 	 * go on. The server is asked once a second at most, so that it costs nothing to ask after every batch.
 	 *
-	 * @param options.autoAck Whether an answer of true means that the script will stop; default true. With false, say so
-	 *   by `acknowledgePreemptionSignal`: a script that returns without it has completed its trial.
+	 * With `autoAck`, the default, an answer of true means that the script will stop. Without it, say so by
+	 * `acknowledgePreemptionSignal`: a script that returns without that has completed its trial.
 	 *
 	 * Throws `failed_precondition` for a worker that is not the chief in the mode "ChiefOnly".
 	 *
