@@ -8,6 +8,7 @@ export default defineConfig({
 		testing: "src/testing/index.ts",
 		cli: "src/cli/main.ts",
 		"member-thread": "src/rendezvous/member-thread.ts",
+		"log-thread": "src/runtime/log-thread.ts",
 		"model-thread": "src/runtime/model-thread.ts",
 		"search-thread": "src/server/search-thread.ts",
 	},

@@ -8,11 +8,14 @@ export interface EnteredRun {
 	readonly run: JoinedRun;
 	/** Leaves the run, which has failed, and returns why: if the run has ended, that is why everything in it fails. */
 	fail(error: unknown): Promise<unknown>;
-	/** Gives signals and connections back. After a run that has ended, or was left, nobody misses this worker. */
+	/**
+	 * Gives signals, output and connections back. After a run that has ended, or was left, nobody misses this worker;
+	 * what it has printed is waited for, for a bounded time.
+	 */
 	close(): Promise<void>;
 }
 
-/** Joins the run as `joinRun` does, and lets signals reach it. */
+/** Joins the run as `joinRun` does, lets signals reach it, and keeps what is printed from then on. */
 export async function enterRun(
 	options: JoinOptions,
 	workerProcess: WorkerProcess,
@@ -29,6 +32,7 @@ export async function enterRun(
 	}
 	const { rendezvous, connection } = run;
 	const releaseSignals = workerProcess.handleSignals(run);
+	const log = workerProcess.keepLogs(run);
 	return {
 		kind: "entered",
 		run,
@@ -37,12 +41,14 @@ export async function enterRun(
 			if (rendezvous.signal.aborted) {
 				workerProcess.status.setAborted();
 			}
+			log.keepError(cause);
 			await rendezvous.leave(messageOf(cause));
 			return cause;
 		},
 		async close() {
 			releaseSignals();
 			rendezvous.close();
+			await log.close();
 			connection.close();
 		},
 	};

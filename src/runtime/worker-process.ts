@@ -5,6 +5,7 @@ import type { MemberHolder } from "../rendezvous/client.js";
 import { startMemberThread } from "../rendezvous/thread-member.js";
 import { idFromEnvironment } from "./id-from-environment.js";
 import type { JoinedRun } from "./join-run.js";
+import { type KeptLogs, keepLogs } from "./keep-logs.js";
 import { preemptAtSignal } from "./preempt-at-signal.js";
 import { type WorkerStatusSink, workerStatusFile } from "./worker-status-file.js";
 
@@ -18,6 +19,8 @@ export interface WorkerProcess {
 	holdMember(): MemberHolder;
 	/** Lets the process's signals reach the run. Returns what ends that. */
 	handleSignals(run: JoinedRun): () => void;
+	/** Keeps what the worker prints, and the error that ends it. */
+	keepLogs(run: JoinedRun): KeptLogs;
 	/** Says that the work can go on later. */
 	tellPreempted(): void;
 }
@@ -39,6 +42,7 @@ export function ownProcess(stop?: string): WorkerProcess {
 		status: workerStatusFile,
 		holdMember: startMemberThread,
 		handleSignals: (run) => preemptAtSignal(run, allowedMs, stop),
+		keepLogs: ({ connection, member }) => keepLogs(connection, member),
 		tellPreempted: () => {
 			// A launcher speaks for its workers.
 			if (process.env.MILLRACE_PARENT_PIPE === undefined) {

@@ -53,7 +53,7 @@ export class LogQueue {
 		return dropped;
 	}
 
-	/** Counts lines as dropped that were taken, and that the server does not want. */
+	/** Counts lines as dropped that are not here. */
 	countDropped(count: number): void {
 		this.#dropped += count;
 	}

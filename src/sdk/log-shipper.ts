@@ -56,6 +56,11 @@ export class LogShipper {
 		this.#sending ??= this.#sendAll(false);
 	}
 
+	/** Counts lines that were dropped on their way here. */
+	countDropped(count: number): void {
+		this.#queue.countDropped(count);
+	}
+
 	/** Sends what is queued without waiting for more. */
 	flush(): void {
 		this.#hurry?.();

@@ -1,4 +1,5 @@
 import { memberInThisThread } from "../rendezvous/client.js";
+import { noLogs } from "../runtime/keep-logs.js";
 import type { WorkerProcess } from "../runtime/worker-process.js";
 
 /** A worker that is one of several in the process of a test, of which it touches nothing. */
@@ -23,6 +24,7 @@ export function testedWorker(trialId: number): TestedWorker {
 		},
 		holdMember: () => memberInThisThread,
 		handleSignals: () => () => {},
+		keepLogs: () => noLogs,
 		tellPreempted: () => {},
 	};
 }

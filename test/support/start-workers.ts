@@ -49,6 +49,8 @@ export function startWorkers(setup: {
 	return Array.from({ length: setup.world }, (_, rank) =>
 		startWorker(setup.worker ?? "recording-worker.ts", {
 			...process.env,
+			// Their output is read here. Each would need a thread to keep it.
+			MILLRACE_LOGS_KEPT: "1",
 			MILLRACE_SERVER: typeof setup.server === "function" ? setup.server(rank) : setup.server,
 			...(setup.trialId === undefined ? {} : { MILLRACE_TRIAL_ID: String(setup.trialId) }),
 			...(setup.nodeFlags === undefined ? {} : { NODE_OPTIONS: setup.nodeFlags }),
