@@ -8,6 +8,7 @@ import { addRunCommand } from "./run.js";
 import { addServerCommand } from "./server.js";
 import { addTrialCommand } from "./trial.js";
 import { addTrialCreateCommand } from "./trial-create.js";
+import { addTrialLogsCommand } from "./trial-logs.js";
 
 /** Errors that the user of the command can mend. */
 const usageErrors = new Set(["invalid_argument", "not_found", "failed_precondition", "already_exists"]);
@@ -39,8 +40,10 @@ const program = new Command("millrace")
 addRunCommand(program);
 addLaunchCommand(program);
 addServerCommand(program);
-addTrialCreateCommand(addTrialCommand(program));
 addExperimentCommand(program);
+const trial = addTrialCommand(program);
+addTrialCreateCommand(trial);
+addTrialLogsCommand(trial);
 
 try {
 	await program.parseAsync();
