@@ -2,6 +2,7 @@ import { readFileSync } from "node:fs";
 import { basename, resolve } from "node:path";
 import { Application, OptionDefaults, type TypeDocOptions } from "typedoc";
 import type { PluginOptions } from "typedoc-plugin-markdown";
+import { keepRemarksOfMethods } from "./param-remarks.js";
 
 /** The entries of the package, and the files that they are made of. */
 export const entries: Readonly<Record<string, string>> = {
@@ -48,6 +49,7 @@ export async function writeTypescriptPages(directory: string): Promise<void> {
 		treatWarningsAsErrors: true,
 	};
 	const app = await Application.bootstrapWithPlugins(options);
+	keepRemarksOfMethods(app);
 	const project = await app.convert();
 	if (project === undefined) {
 		throw new Error("the doc comments could not be read");

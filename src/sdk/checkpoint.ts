@@ -246,6 +246,14 @@ export class Checkpoint {
 	 * all linked trials, as getMetrics reads them, and for each trial.
 	 *
 	 * Throws `invalid_argument` if the group is empty or has a dot, or a state is none.
+	 *
+	 * @example
+	 * ```ts
+	 * import { client } from "millrace";
+	 *
+	 * const summary = await client.getCheckpoint("6b8f1f0e-0000-4000-8000-000000000000").summarizeMetrics("inference");
+	 * console.log(summary);
+	 * ```
 	 */
 	summarizeMetrics(group: string, options: SummarizeMetricsOptions = {}): Promise<MetricsSummary> {
 		return summarizeMetrics(this.#session, { case: "checkpointUuid", value: this.uuid }, group, options);

@@ -147,6 +147,14 @@ export class ModelVersion {
 	 * all linked trials, as getMetrics reads them, and for each trial.
 	 *
 	 * Throws `invalid_argument` if the group is empty or has a dot, or a state is none.
+	 *
+	 * @example
+	 * ```ts
+	 * import { client } from "millrace";
+	 *
+	 * const summary = await client.getModel("digits").getVersion(1).summarizeMetrics("inference");
+	 * console.log(summary);
+	 * ```
 	 */
 	summarizeMetrics(group: string, options: SummarizeMetricsOptions = {}): Promise<MetricsSummary> {
 		return summarizeMetrics(this.#session, { case: "modelVersion", value: this.#reference }, group, options);
