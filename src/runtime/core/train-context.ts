@@ -3,6 +3,7 @@ import { MillraceError } from "../../errors.js";
 import { type JsonObject, toJsonObject, toJsonText, toMetricsJson } from "../../sdk/json.js";
 import { assertMetricGroup } from "../../sdk/metric-group.js";
 import { MetricReporter } from "../../sdk/metric-reporter.js";
+import { type ReportMetricsOptions, reportSource } from "../../sdk/report-metrics-options.js";
 import { shown } from "../../sdk/shown.js";
 import type { JoinedRun } from "../join-run.js";
 import type { PendingWork } from "../pending-work.js";
@@ -51,15 +52,23 @@ export class TrainContext {
 	 * Reports metrics of any group.
 	 *
 	 * @param stepsCompleted How many steps the script has completed: the place of the metrics in time.
+	 * @param options The `checkpoint` or `modelVersion` that the report is about, for a script that uses several: it then
+	 * counts for that alone, and the trial is linked to it.
 	 *
 	 * Throws `invalid_argument` if the group is empty or has a dot, or the metrics are not a JSON object; `already_exists`
-	 * if this worker has reported another value for the same step; `resource_exhausted` if 100,000 reports wait for the
-	 * server; and what went wrong with an earlier report that nobody awaited.
+	 * if this worker has reported another value for the same step; `not_found` if what it is about does not exist;
+	 * `resource_exhausted` if 100,000 reports wait for the server; and what went wrong with an earlier report that nobody
+	 * awaited.
 	 *
 	 * Python: `report_metrics(group, steps_completed, metrics)`
 	 */
-	reportMetrics(group: string, stepsCompleted: number, metrics: JsonObject): Promise<void> {
-		return this.#report(group, stepsCompleted, toMetricsJson(metrics), "");
+	reportMetrics(
+		group: string,
+		stepsCompleted: number,
+		metrics: JsonObject,
+		options?: ReportMetricsOptions,
+	): Promise<void> {
+		return this.#report(group, stepsCompleted, { metricsJson: toMetricsJson(metrics) }, options);
 	}
 
 	/**
@@ -73,14 +82,16 @@ export class TrainContext {
 		stepsCompleted: number,
 		metrics: JsonObject,
 		batchMetrics?: readonly JsonObject[],
+		options?: ReportMetricsOptions,
 	): Promise<void> {
-		const batches = batchMetrics === undefined ? "" : batchMetricsJson(batchMetrics);
-		return this.#report("training", stepsCompleted, toMetricsJson(metrics), batches);
+		const batches = batchMetrics === undefined ? "" : toBatchMetricsJson(batchMetrics);
+		const texts = { metricsJson: toMetricsJson(metrics), batchMetricsJson: batches };
+		return this.#report("training", stepsCompleted, texts, options);
 	}
 
 	/** As reportMetrics for the group "validation". Python: `report_validation_metrics(steps_completed, metrics)` */
-	reportValidationMetrics(stepsCompleted: number, metrics: JsonObject): Promise<void> {
-		return this.#report("validation", stepsCompleted, toMetricsJson(metrics), "");
+	reportValidationMetrics(stepsCompleted: number, metrics: JsonObject, options?: ReportMetricsOptions): Promise<void> {
+		return this.#report("validation", stepsCompleted, { metricsJson: toMetricsJson(metrics) }, options);
 	}
 
 	/**
@@ -128,7 +139,12 @@ export class TrainContext {
 		return trial?.metadata ?? {};
 	}
 
-	#report(group: string, stepsCompleted: number, metricsJson: string, batchMetricsJson: string): Promise<void> {
+	#report(
+		group: string,
+		stepsCompleted: number,
+		{ metricsJson, batchMetricsJson = "" }: { readonly metricsJson: string; readonly batchMetricsJson?: string },
+		options: ReportMetricsOptions | undefined,
+	): Promise<void> {
 		this.#assertOpen();
 		assertMetricGroup(group);
 		assertStepsCompleted(stepsCompleted);
@@ -142,7 +158,11 @@ export class TrainContext {
 		const report = { trialId, trialRunId, rank, group, stepsCompleted, metricsJson, batchMetricsJson };
 		this.#waitingReports++;
 		this.#waitingCharacters += characters;
-		const sent = this.#reporter.report(report).finally(() => {
+		const send = async () => {
+			const source = options && (await reportSource(options));
+			await this.#reporter.report(source === undefined ? report : { ...report, source });
+		};
+		const sent = send().finally(() => {
 			this.#waitingReports--;
 			this.#waitingCharacters -= characters;
 		});
@@ -163,7 +183,7 @@ export class TrainContext {
 	}
 }
 
-function batchMetricsJson(batchMetrics: readonly JsonObject[]): string {
+function toBatchMetricsJson(batchMetrics: readonly JsonObject[]): string {
 	if (!Array.isArray(batchMetrics)) {
 		throw new MillraceError("invalid_argument", "batchMetrics must be an array with an object for each batch");
 	}

@@ -45,6 +45,32 @@ describe("TrainContext", { timeout: 240_000 }, () => {
 		assert.deepEqual(reports[1]?.batchMetrics, [{ loss: 0.25 }, { loss: 0.75 }]);
 	});
 
+	it("reports about one of several checkpoints, and links the trial to it", async () => {
+		let [a, b] = ["", ""];
+		await run(async ({ checkpoint, train }) => {
+			const store = (steps: number) =>
+				checkpoint.storePath({ steps_completed: steps }, (path) => writeFileSync(join(path, "a"), `${steps}`));
+			[a, b] = [await store(1), await store(2)];
+			const model = await client.createModel("reported");
+			await model.registerVersion(b);
+			void train.reportMetrics("inference", 1, { x: 1 }, { checkpoint: a });
+			void train.reportValidationMetrics(1, { x: 2 }, { modelVersion: client.getModel("reported").getVersion(1) });
+			await train.reportTrainingMetrics(1, { x: 3 }, undefined, { checkpoint: client.getCheckpoint(b) });
+			const both = { checkpoint: a, modelVersion: { modelId: 1, modelVersion: 1 } };
+			const twice = train.reportMetrics("inference", 2, { x: 1 }, both);
+			await assert.rejects(twice, errorWith("invalid_argument", /^checkpoint and modelVersion are both given/));
+			const unknown = { checkpoint: "00000000-0000-4000-8000-000000000000" };
+			await assert.rejects(train.reportMetrics("inference", 2, {}, unknown), errorWith("not_found", /00000000/));
+		});
+		const metricsOf = async (uuid: string) =>
+			(await client.getCheckpoint(uuid).getMetrics()).map(({ group, metrics }) => [group, metrics]);
+		assert.deepEqual(await metricsOf(a), [["inference", { x: 1 }]]);
+		assert.deepEqual((await metricsOf(b)).sort(), [
+			["training", { x: 3 }],
+			["validation", { x: 2 }],
+		]);
+	});
+
 	it("says how far the trial is and what it does, the newest last", async () => {
 		await run(async ({ train, info: { trialId } }) => {
 			for (let i = 1; i <= 200; i++) {
