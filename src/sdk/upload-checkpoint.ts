@@ -97,7 +97,7 @@ async function bringFiles(
 const pieceBytes = 4 * 1024 * 1024;
 
 /** Sends a file through the server, from where an earlier attempt was broken off. */
-async function sendFile({ checkpoints }: Connection, checkpointUuid: string, local: LocalFile): Promise<void> {
+export async function sendFile({ checkpoints }: Connection, checkpointUuid: string, local: LocalFile): Promise<void> {
 	const file = toStoredFile(local);
 	const changed = () => new MillraceError("aborted", `${local.source} changed while it was uploaded; upload it again`);
 	const handle = await open(local.source, "r").catch((cause) => {
@@ -133,7 +133,7 @@ async function sendFile({ checkpoints }: Connection, checkpointUuid: string, loc
 }
 
 /** Has the server remove what was written. Where it does not answer, the checkpoint stays ACTIVE until it looks for old ones. */
-async function giveUp({ checkpoints }: Connection, uuid: string): Promise<void> {
+export async function giveUp({ checkpoints }: Connection, uuid: string): Promise<void> {
 	const request = { requestId: randomUUID(), checkpointUuids: [uuid], globs: ["**/*"] };
 	await checkpoints.removeCheckpointFiles(request, { retryMs: 2_000 }).catch(() => {});
 }

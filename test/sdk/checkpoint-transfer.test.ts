@@ -11,7 +11,8 @@ import { partFile, partsDirectory } from "../../src/storage/part-file.js";
 import { writeTree } from "../storage/storage-manager-suite.js";
 import { startCutProxy } from "../support/cut-proxy.js";
 import { errorWith } from "../support/error-with.js";
-import { startCommand, startMillrace } from "../support/start-command.js";
+import { startCommand } from "../support/start-command.js";
+import { startServerElsewhere } from "../support/start-server-elsewhere.js";
 import { startTestServer, type TestServer } from "../support/start-test-server.js";
 import { tempDir } from "../support/temp-dir.js";
 
@@ -76,21 +77,8 @@ async function transferUntil(
 }
 
 describe("Checkpoint files, where the server's storage is not seen", { timeout: 240_000 }, () => {
-	/**
-	 * Starts a server whose storage has a path that leads elsewhere in every other process, as on another machine.
-	 * Returns its address and the storage's real path.
-	 */
-	const startElsewhere = async (): Promise<{ address: string; storage: string }> => {
-		const cwd = tempDir();
-		const command = startMillrace(["server", "--port", "0", "--data", "/proc/self/cwd/data"], { cwd });
-		after(() => command.close());
-		await command.writes("serving at");
-		const address = /serving at (\S+),/.exec(command.stdout())?.[1] ?? "";
-		return { address, storage: join(cwd, "data/storage") };
-	};
-
 	it("go through the server, both ways, and are whole", async () => {
-		const { address, storage } = await startElsewhere();
+		const { address, storage } = await startServerElsewhere();
 		const client = clientOf(address);
 		const source = largeModel();
 		const checkpoint = await client.uploadCheckpoint(source, { metadata: { epoch: 1 } });
@@ -110,7 +98,7 @@ describe("Checkpoint files, where the server's storage is not seen", { timeout: 
 	});
 
 	it("do not go to or come from a directory of the same name", async (t) => {
-		const { address, storage } = await startElsewhere();
+		const { address, storage } = await startServerElsewhere();
 		const client = clientOf(address);
 		const { uuid } = await client.uploadCheckpoint(largeModel());
 		const [home, other] = [process.cwd(), tempDir()];

@@ -7,10 +7,11 @@ import { listLocalFiles } from "../../storage/local-files.js";
 import type { DistributedContext } from "../distributed/distributed-context.js";
 import type { JoinedRun } from "../join-run.js";
 import type { PendingWork } from "../pending-work.js";
+import type { CheckpointPlace } from "./checkpoint-place.js";
 import { type DownloadMode, fetchFiles, withFiles } from "./fetch-files.js";
 import { Party } from "./party.js";
 import { StagedFiles } from "./staged-files.js";
-import { type BroughtFiles, storeCheckpoint } from "./store-checkpoint.js";
+import { type GatheredFiles, storeCheckpoint } from "./store-checkpoint.js";
 
 /** Chooses files by their paths below the checkpoint's directory, with "/" between the parts. */
 export type FileSelector = (path: string) => boolean;
@@ -43,7 +44,7 @@ export interface FetchOptions {
 
 /**
  * The checkpoints of the trial. They lie in the trial's storage, and are COMPLETED once all their files are on disk, or
- * never.
+ * never. Where a worker does not see that storage, the files come and go through the server.
  *
  * Python: `CheckpointContext`
  */
@@ -67,7 +68,8 @@ export class CheckpointContext {
 	 * @param metadata The checkpoint's metadata, with the number `steps_completed`.
 	 *
 	 * Throws what `write` throws; `invalid_argument` without steps_completed or without a file, or if workers disagree on a
-	 * key of the metadata or a file; `failed_precondition` if a worker that is not the chief calls it without `shard`.
+	 * key of the metadata or a file; `failed_precondition` if a worker that is not the chief calls it without `shard`, or if
+	 * neither the worker nor the server reaches the storage.
 	 *
 	 * Python: `store_path(metadata, shard)`
 	 */
@@ -77,12 +79,12 @@ export class CheckpointContext {
 		options: StorePathOptions = {},
 	): Promise<string> {
 		const { rank } = this.#run.member;
-		return this.#store(metadata, options, "storePath", async (uuid, storage) => {
-			const staged = await StagedFiles.create(storage, uuid, rank);
+		return this.#store(metadata, options, "storePath", async (place) => {
+			const staged = await StagedFiles.create(place, rank);
 			try {
-				await write(staged.path, uuid);
+				await write(staged.path, place.uuid);
 				const files = await staged.list();
-				return { files, place: (own) => staged.place(own), clear: () => staged.remove() };
+				return { files, bring: (own) => staged.bring(own), clear: () => staged.remove() };
 			} catch (error) {
 				await staged.remove();
 				throw error;
@@ -98,11 +100,11 @@ export class CheckpointContext {
 	 */
 	upload(directory: string | null, metadata: JsonObject, options: UploadOptions = {}): Promise<string> {
 		const { selector = all } = options;
-		return this.#store(metadata, options, "upload", async (uuid, storage) => {
+		return this.#store(metadata, options, "upload", async (place) => {
 			const found = directory === null ? [] : await listLocalFiles(directory);
 			return {
 				files: found.filter(({ path }) => selector(path)),
-				place: (own) => storage.upload(uuid, own),
+				bring: (own) => place.copy(own),
 				clear: async () => {},
 			};
 		});
@@ -164,7 +166,7 @@ export class CheckpointContext {
 		metadata: JsonObject,
 		{ shard = false }: StorePathOptions,
 		name: string,
-		bring: (...args: Parameters<Parameters<typeof storeCheckpoint>[3]>) => Promise<BroughtFiles>,
+		gather: (place: CheckpointPlace) => Promise<GatheredFiles>,
 	): Promise<string> {
 		this.#assertOpen();
 		const { rendezvous, member } = this.#run;
@@ -175,7 +177,7 @@ export class CheckpointContext {
 			);
 		}
 		const party = shard ? Party.ofWorld(rendezvous, this.#distributed) : Party.alone(rendezvous);
-		return this.#pending.track(storeCheckpoint(this.#run, party, metadata, bring));
+		return this.#pending.track(storeCheckpoint(this.#run, party, metadata, gather));
 	}
 
 	#sharers({ downloadMode = "LocalWorkersShareDownload" }: FetchOptions): Party {

@@ -5,8 +5,8 @@ import { MillraceError } from "../../errors.js";
 import { CheckpointState } from "../../gen/millrace/v1/checkpoint_pb.js";
 import type { Storage } from "../../gen/millrace/v1/storage_pb.js";
 import type { Connection } from "../../sdk/connection.js";
+import { downloadFiles } from "../../sdk/download-files.js";
 import { fromStoredFile, type ManifestEntry } from "../../storage/manifest.js";
-import { openStorage } from "../../storage/open-storage.js";
 import type { Party } from "./party.js";
 
 /** Whether the workers of a node share what is downloaded. */
@@ -38,7 +38,7 @@ export async function fetchFiles(
 	return party.first(`downloading checkpoint ${uuid}`, async () => {
 		const target = await choose();
 		const chosen = found?.files.filter(({ path }) => wanted.has(path)) ?? [];
-		await openStorage(found?.storage).download(uuid, chosen, target);
+		await downloadFiles(connection, { uuid, storage: found?.storage, files: chosen }, target);
 		return target;
 	});
 }

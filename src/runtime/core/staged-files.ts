@@ -1,33 +1,39 @@
-import { mkdir, open, readdir, realpath, rename, rm } from "node:fs/promises";
+import { mkdir, mkdtemp, open, readdir, realpath, rename, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { fileError } from "../../storage/file-error.js";
 import { type LocalFile, listLocalFiles } from "../../storage/local-files.js";
 import { resolveManifestPath } from "../../storage/manifest.js";
-import type { StorageManager } from "../../storage/storage-manager.js";
+import type { CheckpointPlace } from "./checkpoint-place.js";
 
 /**
- * A directory in storage, beside the files of a checkpoint, in which one worker writes its own of them. They are moved
- * to their places once it is known that no other worker has different ones there.
+ * A directory in which one worker writes its own files of a checkpoint. They are brought to their places once it is
+ * known that no other worker has different ones there. Where the storage is seen, it is in there, and they are moved.
  */
 export class StagedFiles {
 	/** The directory, which exists. */
 	readonly path: string;
-	readonly #storage: StorageManager;
-	readonly #uuid: string;
+	readonly #place: CheckpointPlace;
 
-	private constructor(storage: StorageManager, uuid: string, path: string) {
-		this.#storage = storage;
-		this.#uuid = uuid;
+	private constructor(place: CheckpointPlace, path: string) {
+		this.#place = place;
 		this.path = path;
 	}
 
 	/** Makes the directory. */
-	static async create(storage: StorageManager, uuid: string, rank: number): Promise<StagedFiles> {
-		const path = join(await storage.prepare(uuid), `.millrace-rank-${rank}`);
+	static async create(place: CheckpointPlace, rank: number): Promise<StagedFiles> {
+		if (!place.isSeen) {
+			const prefix = join(tmpdir(), "millrace-checkpoint-");
+			const path = await mkdtemp(prefix).catch((cause) => {
+				throw fileError(cause, `cannot create a directory at ${prefix}`);
+			});
+			return new StagedFiles(place, path);
+		}
+		const path = join(place.storage.directory(place.uuid), `.millrace-rank-${rank}`);
 		await mkdir(path).catch((cause) => {
 			throw fileError(cause, `cannot create ${path}`);
 		});
-		return new StagedFiles(storage, uuid, path);
+		return new StagedFiles(place, path);
 	}
 
 	/** Lists what was written, with sizes and digests. Nothing at all is no error here: other workers may have files. */
@@ -36,8 +42,12 @@ export class StagedFiles {
 		return names.length === 0 ? [] : listLocalFiles(this.path);
 	}
 
-	/** Moves files to their places. When it returns they are on disk, and whole. */
-	async place(files: readonly LocalFile[]): Promise<void> {
+	/** Brings files to their places. When it returns they are on disk, and whole. */
+	async bring(files: readonly LocalFile[]): Promise<void> {
+		if (!this.#place.isSeen) {
+			await this.#place.copy(files);
+			return;
+		}
 		const own: LocalFile[] = [];
 		const linked: LocalFile[] = [];
 		const root = await realpath(this.path);
@@ -47,9 +57,9 @@ export class StagedFiles {
 		}
 		// What a link leads to is the user's, and stays where it is.
 		if (linked.length > 0) {
-			await this.#storage.upload(this.#uuid, linked);
+			await this.#place.copy(linked);
 		}
-		const directory = this.#storage.directory(this.#uuid);
+		const directory = this.#place.storage.directory(this.#place.uuid);
 		const parents = new Set([dirname(directory), directory]);
 		for (const file of own) {
 			const target = resolveManifestPath(directory, file.path);
@@ -63,9 +73,9 @@ export class StagedFiles {
 		}
 	}
 
-	/** Removes what was not moved. */
+	/** Removes what was not brought. */
 	async remove(): Promise<void> {
-		// What stays is in no list, and goes with the checkpoint.
+		// What stays is in no list, and goes with the checkpoint, or with what the system clears.
 		await rm(this.path, { recursive: true, force: true }).catch(() => {});
 	}
 }

@@ -4,68 +4,79 @@ import { MillraceError } from "../../errors.js";
 import { StorageSchema } from "../../gen/millrace/v1/storage_pb.js";
 import { sleep } from "../../rpc/retry.js";
 import { type JsonObject, type JsonValue, toJsonObject } from "../../sdk/json.js";
+import { giveUp } from "../../sdk/upload-checkpoint.js";
 import type { LocalFile } from "../../storage/local-files.js";
 import { type ManifestEntry, toStoredFile } from "../../storage/manifest.js";
-import { openStorage } from "../../storage/open-storage.js";
 import type { StorageManager } from "../../storage/storage-manager.js";
 import type { JoinedRun } from "../join-run.js";
+import { CheckpointPlace } from "./checkpoint-place.js";
 import { mergeFiles } from "./merge-files.js";
 import { mergeMetadata } from "./merge-metadata.js";
 import type { Party } from "./party.js";
 
-/** The files that one worker brings to a checkpoint. */
-export interface BroughtFiles {
+/** The files that one worker has for a checkpoint. */
+export interface GatheredFiles {
 	readonly files: readonly LocalFile[];
 	/** Brings these of them to their places in storage. When it returns they are on disk, and whole. */
-	place(files: readonly LocalFile[]): Promise<void>;
+	bring(files: readonly LocalFile[]): Promise<void>;
 	/** Clears away what is left; also called after a failure. */
 	clear(): Promise<void>;
 }
 
 /**
  * Stores a checkpoint that all workers of the party bring files to. It becomes COMPLETED in one step, after all files of
- * all of them are on disk; whatever fails or dies before, it never is. What fails on one worker fails on all.
+ * all of them are on disk; whatever fails or dies before, it never is. What fails on one worker fails on all, and the
+ * checkpoint is given up.
  *
- * @param bring Makes this worker's files.
+ * @param gather Makes this worker's files.
  *
- * Returns the checkpoint's UUID. Throws as `mergeMetadata` and `mergeFiles`.
+ * Returns the checkpoint's UUID. Throws as `mergeMetadata`, `mergeFiles` and `CheckpointPlace.copy`.
  */
 export async function storeCheckpoint(
 	run: JoinedRun,
 	party: Party,
 	metadata: JsonObject,
-	bring: (uuid: string, storage: StorageManager) => Promise<BroughtFiles>,
+	gather: (place: CheckpointPlace) => Promise<GatheredFiles>,
 ): Promise<string> {
+	const { connection } = run;
 	const checked = () => toJsonObject(metadata, "metadata");
 	const merged = mergeMetadata(await party.all("the metadata of a checkpoint", checked));
-	const [uuid, place] = await party.first("creating a checkpoint", () => create(run, merged));
-	const storage = openStorage(fromJson(StorageSchema, place));
-	let brought: BroughtFiles | undefined;
+	const [uuid, storage] = await party.first("creating a checkpoint", () => create(run, merged));
+	const place = await CheckpointPlace.find(connection, uuid, fromJson(StorageSchema, storage));
+	let files: readonly ManifestEntry[];
+	let isUnproven: boolean;
+	let gathered: GatheredFiles | undefined;
 	try {
 		const lists = await party.all(`writing the files of checkpoint ${uuid}`, async () => {
-			brought = await bring(uuid, storage);
-			return brought.files.map(({ path, sizeBytes, sha256 }): [string, number, string] => [path, sizeBytes, sha256]);
+			gathered = await gather(place);
+			return gathered.files.map(({ path, sizeBytes, sha256 }): [string, number, string] => [path, sizeBytes, sha256]);
 		});
-		const { files, paths } = mergeFiles(
+		const merged = mergeFiles(
 			lists.map((list) => list.map(([path, sizeBytes, sha256]) => ({ path, sizeBytes, sha256 }))),
 		);
-		await party.all(`placing the files of checkpoint ${uuid}`, async () => {
-			const own = brought?.files.filter(({ path }) => paths[party.rank]?.has(path)) ?? [];
-			await brought?.place(own);
-			await brought?.clear();
-			return null;
+		files = merged.files;
+		const unproven = await party.all(`placing the files of checkpoint ${uuid}`, async () => {
+			const own = gathered?.files.filter(({ path }) => merged.paths[party.rank]?.has(path)) ?? [];
+			await gathered?.bring(own);
+			await gathered?.clear();
+			return place.isUnproven;
 		});
-		await party.first(`completing checkpoint ${uuid}`, async () => {
-			if (party.size > 1) {
-				await assertAllThere(storage, uuid, files);
-			}
-			await run.connection.checkpoints.completeCheckpoint({ checkpointUuid: uuid, files: files.map(toStoredFile) });
-			return null;
-		});
+		isUnproven = unproven.includes(true);
 	} catch (error) {
-		await brought?.clear();
+		await gathered?.clear();
+		// Where the run has ended, others may still be writing; the server gives up what its runs have not completed.
+		if (party.rank === 0 && !run.rendezvous.signal.aborted) {
+			await giveUp(connection, uuid);
+		}
 		throw error;
 	}
+	await party.first(`completing checkpoint ${uuid}`, async () => {
+		if (isUnproven && party.size > 1) {
+			await assertAllThere(place.storage, uuid, files);
+		}
+		await connection.checkpoints.completeCheckpoint({ checkpointUuid: uuid, files: files.map(toStoredFile) });
+		return null;
+	});
 	return uuid;
 }
 

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { existsSync, mkdirSync, readdirSync, readFileSync, symlinkSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { after, describe, it } from "node:test";
 import { CheckpointState } from "../../../src/gen/millrace/v1/checkpoint_pb.js";
@@ -7,6 +7,7 @@ import { CheckpointService } from "../../../src/gen/millrace/v1/checkpoint_servi
 import { type CheckpointContext, type CoreContext, core } from "../../../src/runtime/index.js";
 import { Client, type JsonObject } from "../../../src/sdk/index.js";
 import { errorWith } from "../../support/error-with.js";
+import { startServerElsewhere } from "../../support/start-server-elsewhere.js";
 import { startTestServer } from "../../support/start-test-server.js";
 import { startWorkers } from "../../support/start-workers.js";
 import { tempDir } from "../../support/temp-dir.js";
@@ -111,7 +112,8 @@ describe("CheckpointContext, alone", { timeout: 240_000 }, () => {
 			return [failed, await checkpoint.storePath(steps(2), (path) => writeFileSync(join(path, "a"), "a"))];
 		});
 		const states = await Promise.all((uuids ?? []).map(async (uuid) => (await client.getCheckpoint(uuid)).state));
-		assert.deepEqual([states[0] === "COMPLETED", states[1]], [false, "COMPLETED"]);
+		assert.deepEqual(states, ["ERROR", "COMPLETED"]);
+		assert.equal(existsSync(join(server.dataDirectory, "storage", uuids?.[0] ?? "")), false);
 	});
 
 	const wrong: [string, (checkpoint: CheckpointContext) => unknown, RegExp][] = [
@@ -141,8 +143,14 @@ async function newTrial(): Promise<number> {
 }
 
 /** Runs workers to their end, and returns how each ended. */
-async function work(trialId: number, world: number, options: object, worker = "core-worker.ts") {
-	const workers = startWorkers({ server: server.address, world, trialId, worker, options });
+async function work(
+	trialId: number,
+	world: number,
+	options: object,
+	worker = "core-worker.ts",
+	address = server.address,
+) {
+	const workers = startWorkers({ server: address, world, trialId, worker, options });
 	after(() => workers.forEach(({ process }) => void process.kill("SIGKILL")));
 	return Promise.all(workers.map(({ ended }) => ended));
 }
@@ -201,5 +209,72 @@ describe("CheckpointContext, with shards", { timeout: 240_000 }, () => {
 		for (const { code, stderr } of await work(trialId, 2, { steps: 2, every: 2, shard: true })) {
 			assert.equal(code, 0, stderr);
 		}
+	});
+});
+
+describe("CheckpointContext, where the server's storage is not seen", { timeout: 240_000 }, () => {
+	it("stores and restores through the server", async () => {
+		const { address, storage } = await startServerElsewhere();
+		await core.init(
+			async ({ checkpoint }) => {
+				const written = await checkpoint.storePath(steps(1), (path) => {
+					mkdirSync(join(path, "nested"));
+					writeFileSync(join(path, "nested/weights"), "123");
+					writeFileSync(join(path, "empty"), "");
+				});
+				assert.equal(readFileSync(join(storage, written, "nested/weights"), "utf8"), "123");
+				const read = await checkpoint.restorePath(written, (path) =>
+					readFileSync(join(path, "nested/weights"), "utf8"),
+				);
+				assert.equal(read, "123");
+
+				const directory = tempDir();
+				writeFileSync(join(directory, "model.onnx"), "model");
+				const uploaded = await checkpoint.upload(directory, steps(2));
+				assert.deepEqual(readdirSync(join(storage, uploaded)), ["model.onnx"]);
+				const copy = await checkpoint.download(uploaded, join(tempDir(), "copy"));
+				assert.equal(readFileSync(join(copy, "model.onnx"), "utf8"), "model");
+			},
+			{ server: address },
+		);
+		assert.equal(existsSync("/proc/self/cwd/data"), false);
+	});
+
+	it("stores and restores the shards of all ranks through the server", async () => {
+		const { address, storage } = await startServerElsewhere();
+		const remote = new Client({ server: address });
+		after(() => remote.close());
+		const experiment = await remote.createExperiment({ name: "test", entrypoint: "test" });
+		const { id } = await remote.createTrial(experiment.id);
+		const ended = await work(id, 2, {}, "shards-worker.ts", address);
+		for (const { code, lines, stderr } of ended) {
+			assert.equal(code, 0, stderr);
+			assert.deepEqual((lines[0] as { restored?: string[] }).restored, ["both", "own-0", "own-1"]);
+		}
+		const [stored] = await remote.getTrial(id).listCheckpoints();
+		assert.deepEqual(Object.keys(stored?.resources ?? {}), ["both", "own-0", "own-1"]);
+		// What failed before is given up, and leaves no file.
+		assert.deepEqual(readdirSync(storage), [stored?.uuid]);
+	});
+
+	it("stores past a server that does not reach the storage, and says so where nobody does", async (t) => {
+		const { address } = await startServerElsewhere();
+		const [home, other] = [process.cwd(), tempDir()];
+		t.after(() => process.chdir(home));
+		process.chdir(other);
+		mkdirSync("mnt");
+		const config = { checkpoint_storage: { type: "shared_fs", host_path: "/proc/self/cwd/mnt" } };
+		const write = (path: string) => writeFileSync(join(path, "a"), "123");
+		await core.init(
+			async ({ checkpoint }) => {
+				const uuid = await checkpoint.storePath(steps(1), write);
+				assert.equal(readFileSync(join(other, "mnt", uuid, "a"), "utf8"), "123");
+				assert.equal(await checkpoint.restorePath(uuid, (path) => readFileSync(join(path, "a"), "utf8")), "123");
+				rmSync("mnt", { recursive: true });
+				const refused = errorWith("failed_precondition", /^neither this worker \(.*mnt.* nor the server \(.*mnt/);
+				await assert.rejects(checkpoint.storePath(steps(2), write), refused);
+			},
+			{ server: address, config },
+		);
 	});
 });
