@@ -3,7 +3,7 @@ import { MillraceError, messageOf } from "../errors.js";
 import { threadEntry } from "../thread-entry.js";
 import type { SearchRequest } from "./search-thread.js";
 
-/** How long a regular expression may take for the lines of one page, in milliseconds. */
+/** How long a regular expression may take for the lines of one page, or for the files of one checkpoint, in milliseconds. */
 const patienceMs = 5_000;
 
 /** Finds lines by their text, in any case. It is closed after use. */
@@ -22,7 +22,7 @@ export interface LineSearch {
 export function startSearch(text: string, isRegex: boolean): LineSearch {
 	if (isRegex && text !== "") {
 		assertRegex(text);
-		return new RegexSearch(text);
+		return new RegexSearch({ patterns: [text], flags: "i" }, tooSlow);
 	}
 	const wanted = text.toLowerCase();
 	return {
@@ -48,16 +48,21 @@ let thread: Promise<Worker> | undefined;
 let userCount = 0;
 let last: Promise<unknown> = Promise.resolve();
 
-class RegexSearch implements LineSearch {
-	readonly #pattern: string;
+/** Finds the texts that one of some regular expressions is found in, in a thread that is ended if it takes too long. */
+export class RegexSearch implements LineSearch {
+	readonly #asked: Omit<SearchRequest, "texts">;
+	readonly #tooSlow: (count: number, seconds: number) => MillraceError;
 
-	constructor(pattern: string) {
-		this.#pattern = pattern;
+	/** @param tooSlow Says, of so many texts, that the search took longer than these seconds. */
+	constructor(asked: Omit<SearchRequest, "texts">, tooSlow: (count: number, seconds: number) => MillraceError) {
+		this.#asked = asked;
+		this.#tooSlow = tooSlow;
 		userCount++;
 	}
 
 	find(lines: readonly string[]): Promise<boolean[]> {
-		const found = last.then(() => ask({ pattern: this.#pattern, texts: lines }));
+		const slow = () => this.#tooSlow(lines.length, patienceMs / 1_000);
+		const found = last.then(() => ask({ ...this.#asked, texts: lines }, slow));
 		last = found.catch(() => {});
 		return found;
 	}
@@ -78,7 +83,7 @@ function dropThread(): void {
 	thread = undefined;
 }
 
-async function ask(request: SearchRequest): Promise<boolean[]> {
+async function ask(request: SearchRequest, slow: () => MillraceError): Promise<boolean[]> {
 	thread ??= startThread();
 	const asked = await thread.catch((error) => {
 		thread = undefined;
@@ -92,7 +97,7 @@ async function ask(request: SearchRequest): Promise<boolean[]> {
 		};
 		const timer = setTimeout(() => {
 			dropThread();
-			settle(() => reject(tooSlow(request.texts.length)));
+			settle(() => reject(slow()));
 		}, patienceMs);
 		const onMessage = (found: boolean[]) => settle(() => resolve(found));
 		const onError = (error: unknown) => {
@@ -104,10 +109,10 @@ async function ask(request: SearchRequest): Promise<boolean[]> {
 	});
 }
 
-function tooSlow(lineCount: number): MillraceError {
+function tooSlow(lineCount: number, seconds: number): MillraceError {
 	return new MillraceError(
 		"invalid_argument",
-		`search_text took more than ${patienceMs / 1_000} s for ${lineCount} lines; ` +
+		`search_text took more than ${seconds} s for ${lineCount} lines; ` +
 			"search for a simpler regular expression, without one repetition inside another",
 	);
 }

@@ -54,12 +54,17 @@ export function storageBelow(root: string, mount: string, field: string): Storag
 			const doomed = paths?.map((path) => resolveManifestPath(directory(uuid), path)) ?? [directory(uuid)];
 			for (const path of doomed) {
 				await rm(path, { recursive: true, force: true }).catch((cause) => {
-					throw fileError(cause, `cannot delete ${path}`);
+					if (!cannotExist.includes(cause.code)) {
+						throw fileError(cause, `cannot delete ${path}`);
+					}
 				});
 			}
 		},
 	};
 }
+
+/** What the system says of a path that leads through a file, or is too long: there is nothing to delete. */
+const cannotExist = ["ENOTDIR", "ENAMETOOLONG"];
 
 async function assertMounted(mount: string, field: string): Promise<void> {
 	const stats = await stat(mount).catch(() => undefined);

@@ -155,7 +155,7 @@ export function storageManagerSuite(create: () => StorageManager): void {
 	describe("delete", () => {
 		it("removes single files, and then the whole directory", async () => {
 			const { storage } = await uploaded();
-			await storage.delete(uuid, ["empty.bin", "never-there"]);
+			await storage.delete(uuid, ["empty.bin/below-a-file", "n".repeat(300), "empty.bin", "never-there"]);
 			assert.deepEqual(
 				(await storage.list(uuid)).map((file) => file.path),
 				["model.onnx", "tokens/vocab.txt"],

@@ -76,11 +76,15 @@ export async function assertUploaded(tx: Transaction, row: CheckpointRow, files:
 		return;
 	}
 	const listed = new Map(files.map((file) => [file.path, file]));
+	const directories = new Set(files.flatMap(({ path }) => directoriesOf(path)));
 	const extra: string[] = [];
 	for (const upload of uploads) {
 		const file = listed.get(upload.path);
 		if (file === undefined) {
-			extra.push(upload.path);
+			// What was begun under the name of a directory has no file there, and its removal would take all that is below.
+			if (!directories.has(upload.path) && !directoriesOf(upload.path).some((directory) => listed.has(directory))) {
+				extra.push(upload.path);
+			}
 		} else if (upload.complete === 0 || !isSame(upload, file)) {
 			throw new MillraceError(
 				"failed_precondition",
@@ -91,6 +95,12 @@ export async function assertUploaded(tx: Transaction, row: CheckpointRow, files:
 	}
 	await tx.run("DELETE FROM checkpoint_uploads WHERE checkpoint_id = ?", row.id);
 	await notePaths(tx, row.id, [partsDirectory, ...extra]);
+}
+
+/** Returns the directories that a path leads through. */
+function directoriesOf(path: string): string[] {
+	const parts = path.split("/");
+	return parts.slice(1).map((_, i) => parts.slice(0, i + 1).join("/"));
 }
 
 function isSame(row: UploadRow, file: StoredFile): boolean {

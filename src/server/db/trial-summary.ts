@@ -11,6 +11,7 @@ import {
 } from "../summary-metrics.js";
 import { parseSummary, writeSummary } from "../summary-text.js";
 import type { Database, Reader, SqlValue, Transaction } from "./database.js";
+import { takeNumbers } from "./metric-clock.js";
 import { getTrialRow, type TrialRow, toTrial } from "./trials.js";
 
 /**
@@ -18,7 +19,9 @@ import { getTrialRow, type TrialRow, toTrial } from "./trials.js";
  * next does that, so that no other write waits for it.
  */
 export async function markSummaryStale(tx: Transaction, trialId: number): Promise<void> {
-	await tx.run("UPDATE trials SET summary_stale = summary_stale + 1 WHERE id = ?", trialId);
+	// A number that no change had before: counted from 0 again after each computing, another that took longer, and was
+	// begun before that, would take a later change for the one that it knows.
+	await tx.run("UPDATE trials SET summary_stale = ? WHERE id = ?", await takeNumbers(tx, 1), trialId);
 }
 
 /** Returns a trial with a summary that is true. Throws `not_found` if there is none. */

@@ -1,5 +1,5 @@
 import { create } from "@bufbuild/protobuf";
-import { MillraceError } from "../../errors.js";
+import { isMillraceError, MillraceError } from "../../errors.js";
 import { CheckpointSortBy, CheckpointState } from "../../gen/millrace/v1/checkpoint_pb.js";
 import {
 	type CheckpointService,
@@ -22,7 +22,7 @@ import {
 } from "../db/checkpoint-writes.js";
 import { getCheckpoint, toCheckpoint } from "../db/checkpoints.js";
 import { findAnswer, once } from "../db/request-ids.js";
-import { allFiles, globMatcher } from "../file-globs.js";
+import { allFiles, assertGlobs, startGlobSearch } from "../file-globs.js";
 import { assertMetadataChange, checkedObject } from "../metadata-change.js";
 import { isDescending, parseSortedPage } from "../page-token.js";
 import {
@@ -47,6 +47,26 @@ export function createCheckpointService({
 	defaultStorage,
 	checkpointFiles,
 }: ServiceContext): ServiceHandlers<typeof CheckpointService> {
+	/** Tells of each file of a checkpoint whether it is to be removed: without globs, if the storage lacks it. */
+	async function findDoomed(uuid: string, globs: readonly string[]): Promise<Map<string, boolean>> {
+		const checkpoint = await getCheckpoint(db, uuid);
+		const paths = checkpoint.files.map(({ path }) => path);
+		if (globs.length === 0) {
+			const stored = await checkpointFiles.listStored(checkpoint);
+			return new Map(paths.map((path) => [path, !stored.has(path)]));
+		}
+		if (globs.includes(allFiles)) {
+			return new Map(paths.map((path) => [path, true]));
+		}
+		const search = startGlobSearch("globs", globs);
+		try {
+			const found = await search.find(paths);
+			return new Map(paths.map((path, i) => [path, found[i] === true]));
+		} finally {
+			search.close();
+		}
+	}
+
 	return {
 		async createCheckpoint({ requestId, metadata, files, reuse, trialId, trialRunId }) {
 			assertRequestId(requestId);
@@ -144,16 +164,20 @@ export function createCheckpointService({
 				throw new MillraceError("invalid_argument", "checkpoint_uuids is empty; name at least one checkpoint");
 			}
 			const uuids = checkpointUuids.map((uuid, i) => checkedUuid(`checkpoint_uuids[${i}]`, uuid));
-			const matches = globMatcher("globs", globs);
+			assertGlobs("globs", globs);
 			const isRepeated = (await findAnswer(db, requestId, RemoveCheckpointFilesResponseSchema)) !== undefined;
-			const stored = new Map<string, ReadonlySet<string>>();
-			if (globs.length === 0 && !isRepeated) {
-				for (const uuid of new Set(uuids)) {
-					stored.set(uuid, await checkpointFiles.listStored(await getCheckpoint(db, uuid)));
-				}
+			// Found before the transaction: in it nobody shall wait for the storage, or for a glob.
+			const doomed = new Map<string, ReadonlyMap<string, boolean>>();
+			for (const uuid of new Set(isRepeated ? [] : uuids)) {
+				doomed.set(uuid, await findDoomed(uuid, globs).catch(exceptNotFound));
 			}
-			const isDoomed = (uuid: string, path: string) =>
-				globs.length === 0 ? stored.get(uuid)?.has(path) === false : matches(path);
+			const isDoomed = (uuid: string, path: string) => {
+				const answer = doomed.get(uuid)?.get(path);
+				if (answer === undefined) {
+					throw new MillraceError("aborted", `checkpoint ${uuid} was completed at this moment; repeat the call`);
+				}
+				return answer;
+			};
 			const response = await db.write((tx) =>
 				once(tx, requestId, RemoveCheckpointFilesResponseSchema, async () => {
 					await removeCheckpointFiles(tx, uuids, isDoomed, globs.includes(allFiles));
@@ -195,6 +219,14 @@ export function createCheckpointService({
 			return { sizeBytes: BigInt(sizeBytes), complete };
 		},
 	};
+}
+
+/** The transaction tells of all checkpoints that do not exist. */
+function exceptNotFound(error: unknown): Map<string, boolean> {
+	if (!isMillraceError(error, "not_found")) {
+		throw error;
+	}
+	return new Map();
 }
 
 function assertCheckpointFiles(files: readonly StoredFile[]): void {

@@ -92,6 +92,21 @@ describe("a trial's summary", { timeout: 60_000 }, () => {
 		assert.equal((await getTrialRow(db, 1)).summary_stale, 0);
 	});
 
+	it("is not what a slow reader computed before another one, and a change after that", async () => {
+		const db = await openDatabase();
+		await report(db, 1);
+		await db.write((tx) => markSummaryStale(tx, 1));
+		const known = await getTrialRow(db, 1);
+		await freshRow(db, known);
+		await db.write(async (tx) => {
+			await tx.run("UPDATE metric_reports SET archived = 1");
+			await markSummaryStale(tx, 1);
+		});
+		// The slow reader's number is that of its own reading.
+		assert.notEqual((await getTrialRow(db, 1)).summary_stale, known.summary_stale);
+		assert.equal(sumOf(await getFreshTrial(db, 1)), undefined);
+	});
+
 	it("F.30 is at any time what a computation from the stored rows gives, whatever was reported, merged and archived", async () => {
 		for (const seed of ["brook", "weir", "sluice"]) {
 			const db = await openDatabase();

@@ -69,6 +69,20 @@ describe("CheckpointService.writeCheckpointFile", { timeout: 120_000 }, () => {
 		assert.equal((await write(0, 0, wrong)).sizeBytes, 0n);
 	});
 
+	it("keeps the files of a directory under whose name a file had begun to come", async () => {
+		const { checkpoints, checkpointUuid, directory, write } = await setup();
+		const small = (path: string) => ({ file: { path, sizeBytes: 10n, sha256: sha256Of("0123456789") } });
+		await write(0, 5, small("a"));
+		await write(0, 5, small("c/d"));
+		await write(0, 10, small("a/b"));
+		await write(0, 10, small("c"));
+		const files = [small("a/b").file, small("c").file];
+		await checkpoints.completeCheckpoint({ checkpointUuid, files });
+		assert.equal(readFileSync(join(directory, "a/b"), "utf8"), "0123456789");
+		assert.equal(readFileSync(join(directory, "c"), "utf8"), "0123456789");
+		assert.equal(existsSync(join(directory, partsDirectory)), false);
+	});
+
 	it("refuses malformed pieces, and places that are not for files", async () => {
 		const { checkpoints, checkpointUuid, write } = await setup();
 		const refused = (piece: Promise<unknown>, message: RegExp) =>

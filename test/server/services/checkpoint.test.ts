@@ -3,6 +3,7 @@ import { createHash, randomUUID } from "node:crypto";
 import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { describe, it } from "node:test";
+import { setTimeout } from "node:timers/promises";
 import {
 	type Checkpoint,
 	CheckpointSortBy as SortBy,
@@ -458,6 +459,22 @@ describe("CheckpointService.removeCheckpointFiles", { timeout: 60_000 }, () => {
 		assert.equal(existsSync(join(directoryOf(stored), "model.bin")), true);
 		await startTestServer({ dataDirectory });
 		await waitUntil("the removal", () => !existsSync(directoryOf(stored)));
+	});
+
+	it("goes on for others while a glob with too many ways to fit a name is tried, and refuses it", async () => {
+		const server = await startTestServer();
+		const checkpoints = server.client(CheckpointService);
+		const { checkpoint } = await checkpoints.createCheckpoint({});
+		const checkpointUuid = checkpoint?.uuid ?? "";
+		await checkpoints.completeCheckpoint({ checkpointUuid, files: [fileOf("a".repeat(100), "x")] });
+		const removal = checkpoints
+			.removeCheckpointFiles({ checkpointUuids: [checkpointUuid], globs: [`${"*a".repeat(20)}b`] })
+			.catch((error) => error);
+		const isSlow = await Promise.race([removal, setTimeout(200, "slow")]);
+		assert.equal(isSlow, "slow");
+		const others = checkpoints.updateCheckpointMetadata({ checkpointUuid, metadata: { set: { of: "another" } } });
+		assert.equal(await Promise.race([removal, others.then(() => "went on")]), "went on");
+		assert.match(String(await removal), /globs took more than 5 s for 1 paths; use globs with fewer wildcards/);
 	});
 
 	it("refuses malformed requests, and names what does not exist", async () => {
