@@ -83,6 +83,10 @@ export function createMetricService({ db }: ServiceContext): ServiceHandlers<typ
 			} else {
 				yield* stream(`trials ${trialIds}`, trialSubject(trialIds), group, resumeToken);
 			}
+			// With a trial that was deleted meanwhile reports are missing, which shall not seem to be all.
+			for (const trialId of signal.aborted ? [] : trialIds) {
+				await getTrialRow(db, trialId);
+			}
 		},
 
 		async *streamCheckpointMetrics({ checkpointUuid, group, resumeToken }) {

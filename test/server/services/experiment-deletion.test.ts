@@ -115,6 +115,26 @@ describe("ExperimentService.DeleteExperiment", { timeout: 120_000 }, () => {
 		});
 	});
 
+	it("ends those who follow its metrics with an error, as what came is not all", async () => {
+		const server = await startTestServer();
+		const storage = tempDir();
+		const { trialId, experimentId } = await fullTrial(server, storage);
+		const other = await startTrial(server, { storage });
+		const stream = server.client(MetricService).streamTrialMetrics({ trialIds: [trialId, other], follow: true });
+		const messages = stream[Symbol.asyncIterator]();
+		await messages.next();
+		await server.client(ExperimentService).deleteExperiment({ requestId: randomUUID(), experimentId });
+		await server.client(TrialService).killTrial({ trialId: other });
+		await assert.rejects(
+			async () => {
+				while (!(await messages.next()).done) {
+					// What was there before.
+				}
+			},
+			errorWith("not_found", new RegExp(`trial ${trialId} not found`)),
+		);
+	});
+
 	it("is refused while a trial may run, or a checkpoint is that of a model version, and changes nothing then", async () => {
 		const server = await startTestServer();
 		const experiments = server.client(ExperimentService);
