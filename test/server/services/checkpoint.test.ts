@@ -143,6 +143,21 @@ describe("CheckpointService, of trials", { timeout: 60_000 }, () => {
 		);
 	});
 
+	it("leave nothing in storage when their run ended before they were completed, also what was staged", async () => {
+		const dataDirectory = tempDir();
+		const server = await startTestServer({ dataDirectory });
+		const { run } = await startRun(server);
+		const { checkpoint } = await server.client(CheckpointService).createCheckpoint(run);
+		const directory = directoryOf(checkpoint);
+		mkdirSync(join(directory, ".millrace-rank-1"));
+		writeFileSync(join(directory, ".millrace-rank-1/half"), "half");
+		writeFileSync(join(directory, "placed"), "placed");
+		await server.client(TrialService).endTrialRun({ ...run, state: TrialRunState.FAILED, reason: "it broke" });
+		await server.close();
+		await startTestServer({ dataDirectory });
+		await waitUntil("the removal", () => !existsSync(directory));
+	});
+
 	it("are answered the same when they are completed twice in the same way", async () => {
 		const server = await startTestServer();
 		const checkpoints = server.client(CheckpointService);
