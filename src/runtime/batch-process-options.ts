@@ -63,7 +63,8 @@ export interface BatchProcessSettings<T, B> {
 	readonly maxErrors: number | undefined;
 }
 
-const known = [
+/** The names of all options of batchProcess. */
+export const optionNames = [
 	"batchSize",
 	"maxBatches",
 	"checkpointInterval",
@@ -75,7 +76,7 @@ const known = [
 	"profile",
 	"onError",
 	"maxErrors",
-];
+] as const;
 
 /** Python names, with what to do instead. */
 const hints: Readonly<Record<string, string>> = {
@@ -93,11 +94,11 @@ const hints: Readonly<Record<string, string>> = {
  */
 export function checkOptions<T, B>(options: BatchProcessOptions<T, B>): BatchProcessSettings<T, B> {
 	assertOptions(options, "batchProcess", "batchSize");
-	for (const key of Object.keys(options).filter((name) => !known.includes(name))) {
+	for (const key of Object.keys(options).filter((name) => !optionNames.some((known) => known === name))) {
 		const hint = hints[key];
 		throw new MillraceError(
 			"invalid_argument",
-			`unknown option ${key} of batchProcess${hint === undefined ? `; it has ${known.join(", ")}` : `: ${hint}`}`,
+			`unknown option ${key} of batchProcess${hint === undefined ? `; it has ${optionNames.join(", ")}` : `: ${hint}`}`,
 		);
 	}
 	checkDataLoaderOptions(options.dataLoader);

@@ -1,7 +1,7 @@
 import { create } from "@bufbuild/protobuf";
 import { MillraceError, messageOf } from "../errors.js";
 import { type ReducerPartial, ReducerPartialSchema, type StoredPartial } from "../gen/millrace/v1/progress_pb.js";
-import { assertOptions } from "../sdk/assert-options.js";
+import { assertKnownOptions } from "../sdk/assert-options.js";
 import { fromJsonText, type JsonObject, type JsonValue, toJsonText } from "../sdk/json.js";
 import { assertMetricGroup } from "../sdk/metric-group.js";
 
@@ -116,7 +116,7 @@ export class ReducerRegistry {
 	 * empty or has a dot, and for what is no reducer.
 	 */
 	wrap(reducer: MetricReducer | ReducerFunction, options: WrapReducerOptions = {}): MetricReducer | FunctionReducer {
-		assertOptions(options, "wrapReducer", "name");
+		assertKnownOptions(options, "wrapReducer", ["name", "group"]);
 		const { name, group = "validation" } = options;
 		this.#assertName(name);
 		assertMetricGroup(group);

@@ -14,3 +14,25 @@ export function assertOptions(options: unknown, method: string, first: string): 
 	const example = isShown ? JSON.stringify(options) : "…";
 	throw new MillraceError("invalid_argument", `options of ${method} must be an object: { ${first}: ${example} }`);
 }
+
+/**
+ * Throws `invalid_argument` if a method's options are not an object, or have a name that the method does not know: one that
+ * was mistyped would have no effect, and nobody would notice.
+ *
+ * @param known All names, in the order of Python's positional arguments.
+ */
+export function assertKnownOptions<T extends object>(
+	options: T,
+	method: string,
+	known: readonly (keyof T & string)[],
+): void {
+	assertOptions(options, method, known[0] ?? "");
+	const names: readonly string[] = known;
+	for (const name of Object.keys(options)) {
+		if (!names.includes(name)) {
+			const camelCase = name.replace(/_([a-z])/g, (_, letter: string) => letter.toUpperCase());
+			const hint = names.includes(camelCase) ? `: it is ${camelCase} here` : `; it has ${names.join(", ")}`;
+			throw new MillraceError("invalid_argument", `unknown option ${name} of ${method}${hint}`);
+		}
+	}
+}

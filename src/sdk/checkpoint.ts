@@ -15,7 +15,7 @@ import { fileError } from "../storage/file-error.js";
 import { fromStoredFile } from "../storage/manifest.js";
 import { assertMode } from "./assert-mode.js";
 import { assertNumber } from "./assert-number.js";
-import { assertOptions } from "./assert-options.js";
+import { assertKnownOptions } from "./assert-options.js";
 import { assertString, checkedStrings } from "./assert-string.js";
 import { type AsyncList, asyncList } from "./async-list.js";
 import { downloadFiles, type TransferMode } from "./download-files.js";
@@ -125,7 +125,7 @@ export class Checkpoint {
 	 * Python: download(path, mode)
 	 */
 	async download(path?: string, options: DownloadOptions = {}): Promise<string> {
-		assertOptions(options, "download", "mode");
+		assertKnownOptions(options, "download", ["mode"]);
 		const { mode = "auto" } = options;
 		assertMode(mode);
 		// Files of it may have been removed meanwhile.
@@ -305,7 +305,7 @@ export function checkpointList(
 	options: ListCheckpointsOptions,
 ): AsyncList<Checkpoint> {
 	return asyncList(async function* () {
-		assertOptions(options, "listCheckpoints", "sortBy");
+		assertKnownOptions(options, "listCheckpoints", ["sortBy", "orderBy", "maxResults", "states"]);
 		const { sortBy = "SEARCHER_METRIC", orderBy, maxResults, states = ["COMPLETED", "PARTIALLY_DELETED"] } = options;
 		if (maxResults !== undefined) {
 			assertNumber(maxResults, "maxResults");

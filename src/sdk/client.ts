@@ -4,7 +4,7 @@ import type { Experiment as ExperimentMessage } from "../gen/millrace/v1/experim
 import type { Model as ModelMessage } from "../gen/millrace/v1/model_pb.js";
 import type { Trial as TrialMessage } from "../gen/millrace/v1/trial_pb.js";
 import { assertNumber } from "./assert-number.js";
-import { assertOptions } from "./assert-options.js";
+import { assertKnownOptions } from "./assert-options.js";
 import { assertString, checkedStrings } from "./assert-string.js";
 import { type AsyncList, pagedList } from "./async-list.js";
 import { Checkpoint, fetchCheckpoint } from "./checkpoint.js";
@@ -77,7 +77,7 @@ export class Client {
 	readonly #session: Session;
 
 	constructor(options: ClientOptions = {}) {
-		assertOptions(options, "Client", "server");
+		assertKnownOptions(options, "Client", ["server", "dataDirectory", "connection"]);
 		const { connection } = options;
 		this.#connection = new LazyConnection(
 			connection === undefined ? () => connect(options) : async () => ({ ...connection, close: () => {} }),
@@ -132,7 +132,7 @@ export class Client {
 	 * ```
 	 */
 	async uploadCheckpoint(path: string, options: UploadCheckpointOptions = {}): Promise<Checkpoint> {
-		assertOptions(options, "uploadCheckpoint", "metadata");
+		assertKnownOptions(options, "uploadCheckpoint", ["metadata", "reuse", "mode"]);
 		return new Checkpoint(this.#session, await uploadCheckpoint(() => this.#connection.get(), path, options));
 	}
 
@@ -145,7 +145,7 @@ export class Client {
 	 * Python: create_model(name, description, metadata, labels)
 	 */
 	async createModel(name: string, options: CreateModelOptions = {}): Promise<Model> {
-		assertOptions(options, "createModel", "description");
+		assertKnownOptions(options, "createModel", ["description", "metadata", "labels", "existOk"]);
 		assertString(name, "name");
 		const { description = "", metadata = {}, labels = [], existOk = false } = options;
 		assertString(description, "description");
@@ -272,7 +272,7 @@ export class Client {
 	 */
 	async createTrial(experimentId: number, options: CreateTrialOptions = {}): Promise<Trial> {
 		assertNumber(experimentId, "the experiment id");
-		assertOptions(options, "createTrial", "hparams");
+		assertKnownOptions(options, "createTrial", ["hparams", "maxRestarts"]);
 		const hparams = toJsonObject(options.hparams ?? {}, "hparams");
 		const { trials } = await this.#connection.get();
 		const { trial } = await trials.createTrial({

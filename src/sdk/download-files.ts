@@ -51,7 +51,7 @@ export async function downloadFiles(
 		auto: async () => ((await isReached(content)) ? [direct, master] : [master, direct]),
 	};
 	await mkdir(target, { recursive: true }).catch((cause) => {
-		throw fileError(cause, `cannot create ${target}`);
+		throw fileError(cause, `cannot create the directory ${target}; give a directory, or a path where one can be made`);
 	});
 	const ways = await sources[mode]();
 	for (const file of content.files) {

@@ -4,7 +4,7 @@ import { ExperimentSortBy as SortBy, ExperimentState as State } from "../gen/mil
 import type { ListExperimentsRequestSchema } from "../gen/millrace/v1/experiment_service_pb.js";
 import { OrderBy as Order } from "../gen/millrace/v1/list_pb.js";
 import { assertNumber } from "./assert-number.js";
-import { assertOptions } from "./assert-options.js";
+import { assertKnownOptions } from "./assert-options.js";
 import { assertString, checkedStrings } from "./assert-string.js";
 import { type AsyncList, pagedList } from "./async-list.js";
 import { enumOption, type OrderBy } from "./enum-option.js";
@@ -65,7 +65,18 @@ export function experimentList(session: Session, options: ListExperimentsOptions
 }
 
 function requestOf(options: ListExperimentsOptions): MessageInitShape<typeof ListExperimentsRequestSchema> {
-	assertOptions(options, "listExperiments", "sortBy");
+	assertKnownOptions(options, "listExperiments", [
+		"sortBy",
+		"orderBy",
+		"experimentIds",
+		"labels",
+		"users",
+		"states",
+		"name",
+		"description",
+		"archived",
+		"projectId",
+	]);
 	const { experimentIds = [], states = [], name = "", description = "", archived, projectId } = options;
 	assertString(name, "name");
 	assertString(description, "description");

@@ -2,7 +2,7 @@ import type { MessageInitShape } from "@bufbuild/protobuf";
 import type { MetricSummary as MetricSummaryMessage } from "../gen/millrace/v1/metric_pb.js";
 import type { SummarizeMetricsRequestSchema } from "../gen/millrace/v1/metric_service_pb.js";
 import { TrialState as State } from "../gen/millrace/v1/trial_pb.js";
-import { assertOptions } from "./assert-options.js";
+import { assertKnownOptions } from "./assert-options.js";
 import { checkedStrings } from "./assert-string.js";
 import { enumOption } from "./enum-option.js";
 import { fromJsonText, type JsonValue } from "./json.js";
@@ -50,7 +50,7 @@ export async function summarizeMetrics(
 	options: SummarizeMetricsOptions = {},
 ): Promise<MetricsSummary> {
 	assertMetricGroup(group);
-	assertOptions(options, "summarizeMetrics", "states");
+	assertKnownOptions(options, "summarizeMetrics", ["states"]);
 	const states = checkedStrings(options.states ?? [], "states").map((state) => enumOption(State, state, "states"));
 	const { metrics } = await session.connection();
 	const answer = await metrics.summarizeMetrics({ subject, group, states });

@@ -4,7 +4,7 @@ import { OrderBy as Order } from "../gen/millrace/v1/list_pb.js";
 import { ModelSortBy as SortBy } from "../gen/millrace/v1/model_pb.js";
 import type { ListModelsRequestSchema } from "../gen/millrace/v1/model_service_pb.js";
 import { assertNumber } from "./assert-number.js";
-import { assertOptions } from "./assert-options.js";
+import { assertKnownOptions } from "./assert-options.js";
 import { assertString, checkedStrings } from "./assert-string.js";
 import { type AsyncList, pagedList } from "./async-list.js";
 import { enumOption, type OrderBy } from "./enum-option.js";
@@ -50,7 +50,18 @@ export function modelList(session: Session, options: ListModelsOptions): AsyncLi
 }
 
 function filterOf(options: ListModelsOptions): MessageInitShape<typeof ListModelsRequestSchema> {
-	assertOptions(options, "listModels", "sortBy");
+	assertKnownOptions(options, "listModels", [
+		"sortBy",
+		"orderBy",
+		"name",
+		"description",
+		"modelId",
+		"labels",
+		"archived",
+		"users",
+		"workspaceNames",
+		"workspaceIds",
+	]);
 	const { name = "", description = "", modelId, archived, workspaceIds = [] } = options;
 	assertString(name, "name");
 	assertString(description, "description");

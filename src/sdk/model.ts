@@ -5,7 +5,7 @@ import { OrderBy as Order } from "../gen/millrace/v1/list_pb.js";
 import type { Model as ModelMessage, ModelVersion as ModelVersionMessage } from "../gen/millrace/v1/model_pb.js";
 import type { UpdateModelRequestSchema } from "../gen/millrace/v1/model_service_pb.js";
 import { assertNumber } from "./assert-number.js";
-import { assertOptions } from "./assert-options.js";
+import { assertKnownOptions } from "./assert-options.js";
 import { assertString, checkedStrings } from "./assert-string.js";
 import { type AsyncList, pagedList } from "./async-list.js";
 import type { Connection } from "./connection.js";
@@ -114,7 +114,7 @@ export class Model {
 	 */
 	listVersions(options: ListVersionsOptions = {}): AsyncList<ModelVersion> {
 		return pagedList(async (page) => {
-			assertOptions(options, "listVersions", "orderBy");
+			assertKnownOptions(options, "listVersions", ["orderBy"]);
 			const orderBy = enumOption(Order, options.orderBy, "orderBy");
 			const { models } = await this.#session.connection();
 			const answer = await models.listModelVersions({ ...page, model: String(this.modelId), orderBy });
@@ -141,7 +141,7 @@ export class Model {
 	 * ```
 	 */
 	async registerVersion(checkpointUuid: string, options: RegisterVersionOptions = {}): Promise<ModelVersion> {
-		assertOptions(options, "registerVersion", "name");
+		assertKnownOptions(options, "registerVersion", ["name", "labels", "metadata", "comment", "notes"]);
 		assertString(checkpointUuid, "the checkpoint's UUID");
 		const { name = "", comment = "", notes = "", metadata = {}, labels = [] } = options;
 		for (const [key, text] of Object.entries({ name, comment, notes })) {

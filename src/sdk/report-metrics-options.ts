@@ -1,7 +1,7 @@
 import type { MessageInitShape } from "@bufbuild/protobuf";
 import { MillraceError } from "../errors.js";
 import type { NewMetricReportSchema } from "../gen/millrace/v1/metric_pb.js";
-import { assertOptions } from "./assert-options.js";
+import { assertKnownOptions } from "./assert-options.js";
 import { checkpointSource, type LinkedCheckpoint, type LinkedVersion, versionSource } from "./trial-source.js";
 
 /** What a report is about, for a run that uses several: it then counts for that alone, and the trial is linked to it. */
@@ -21,7 +21,7 @@ export type ReportSource = NonNullable<MessageInitShape<typeof NewMetricReportSc
  * Throws `invalid_argument` if both are given, or one is not what it should be.
  */
 export async function reportSource(options: ReportMetricsOptions): Promise<ReportSource | undefined> {
-	assertOptions(options, "reportMetrics", "checkpoint");
+	assertKnownOptions(options, "reportMetrics", ["checkpoint", "modelVersion"]);
 	const { checkpoint, modelVersion } = options;
 	if (checkpoint !== undefined && modelVersion !== undefined) {
 		throw new MillraceError(

@@ -3,7 +3,7 @@ import { OrderBy as Order } from "../gen/millrace/v1/list_pb.js";
 import { TrialSortBy as SortBy, TrialState as State } from "../gen/millrace/v1/trial_pb.js";
 import type { ListTrialsRequestSchema } from "../gen/millrace/v1/trial_service_pb.js";
 import { assertNumber } from "./assert-number.js";
-import { assertOptions } from "./assert-options.js";
+import { assertKnownOptions } from "./assert-options.js";
 import { checkedStrings } from "./assert-string.js";
 import { type AsyncList, pagedList } from "./async-list.js";
 import { enumOption, type OrderBy } from "./enum-option.js";
@@ -68,7 +68,8 @@ function requestOf(
 	options: ListTrialsOptions,
 	ofExperiment: number | undefined,
 ): MessageInitShape<typeof ListTrialsRequestSchema> {
-	assertOptions(options, "listTrials", "sortBy");
+	const ofAny = ofExperiment === undefined ? (["experimentId"] as const) : [];
+	assertKnownOptions(options, "listTrials", ["sortBy", "orderBy", "limit", "states", ...ofAny]);
 	const { limit, states = [] } = options;
 	const experimentId = ofExperiment ?? options.experimentId;
 	if (experimentId !== undefined) {

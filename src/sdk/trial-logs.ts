@@ -5,7 +5,7 @@ import { OrderBy } from "../gen/millrace/v1/list_pb.js";
 import { type LogEntry, LogLevel, LogStream } from "../gen/millrace/v1/log_pb.js";
 import type { LogService, StreamTrialLogsRequestSchema } from "../gen/millrace/v1/log_service_pb.js";
 import type { RpcClient } from "../rpc/client.js";
-import { assertOptions } from "./assert-options.js";
+import { assertKnownOptions } from "./assert-options.js";
 import { type AsyncList, asyncList } from "./async-list.js";
 import { type LogLevelName, logLevelNames } from "./log-level.js";
 import { resumedStream } from "./resumed-stream.js";
@@ -118,7 +118,19 @@ function filterOf(options: TrialLogOptions): Request {
 }
 
 function checked(options: TrialLogOptions): TrialLogOptions {
-	assertOptions(options, "iterLogs", "follow");
+	assertKnownOptions(options, "iterLogs", [
+		"follow",
+		"head",
+		"tail",
+		"rankIds",
+		"minLevel",
+		"stdtypes",
+		"sources",
+		"timestampBefore",
+		"timestampAfter",
+		"searchText",
+		"enableRegex",
+	]);
 	const { head, tail, minLevel } = options;
 	for (const [name, count] of Object.entries({ head, tail })) {
 		if (count !== undefined && !(Number.isInteger(count) && count >= 1 && count <= 2_147_483_647)) {

@@ -1,7 +1,7 @@
 import { timestampDate } from "@bufbuild/protobuf/wkt";
 import { MillraceError } from "../errors.js";
 import type { MetricReport } from "../gen/millrace/v1/metric_pb.js";
-import { assertOptions } from "./assert-options.js";
+import { assertKnownOptions } from "./assert-options.js";
 import { type AsyncList, asyncList } from "./async-list.js";
 import { fromJsonText, type JsonObject } from "./json.js";
 import { assertMetricGroup } from "./metric-group.js";
@@ -86,7 +86,7 @@ export function metricsOfTrials<M extends JsonObject>(
 	options: TrialMetricsOptions,
 ): AsyncList<TrialMetrics<M>> {
 	return trialMetricsList<M>(group, async (request) => {
-		assertOptions(options, method, "follow");
+		assertKnownOptions(options, method, ["follow"]);
 		const { follow = false } = options;
 		if (typeof follow !== "boolean") {
 			throw new MillraceError("invalid_argument", `follow is ${shown(follow)}; it must be true or false`);

@@ -1,6 +1,6 @@
 import { setTimeout } from "node:timers/promises";
 import { MillraceError } from "../errors.js";
-import { assertOptions } from "./assert-options.js";
+import { assertKnownOptions } from "./assert-options.js";
 import type { ExperimentState } from "./experiment.js";
 import { shown } from "./shown.js";
 
@@ -70,7 +70,7 @@ export async function waitForTrial<T>(find: () => Promise<T | undefined>, interv
 
 /** Returns the interval of a method's options in milliseconds. Throws `invalid_argument` if it is none. */
 export function intervalMs(options: WaitOptions, method: string, seconds: number): number {
-	assertOptions(options, method, "interval");
+	assertKnownOptions(options, method, ["interval"]);
 	const { interval = seconds } = options;
 	// Timers take no more than 2^31 milliseconds.
 	if (typeof interval !== "number" || !(interval > 0 && interval <= 2_000_000)) {

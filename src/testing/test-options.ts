@@ -1,7 +1,12 @@
 import { MillraceError } from "../errors.js";
-import { type BatchProcessOptions, type BatchProcessSettings, checkOptions } from "../runtime/batch-process-options.js";
+import {
+	type BatchProcessOptions,
+	type BatchProcessSettings,
+	checkOptions,
+	optionNames,
+} from "../runtime/batch-process-options.js";
 import { DistributedContext } from "../runtime/distributed/distributed-context.js";
-import { assertOptions } from "../sdk/assert-options.js";
+import { assertKnownOptions, assertOptions } from "../sdk/assert-options.js";
 import { shown } from "../sdk/shown.js";
 
 /** Options of testBatchProcess: those of batchProcess that do not concern the process or the server, and `worldSize`. */
@@ -14,11 +19,16 @@ export interface TestBatchProcessOptions<T, B>
 const mostWorkers = 64;
 
 /** What batchProcess has, and a test cannot: why. */
-const refused: Readonly<Record<string, string>> = {
+const refused = {
 	distributed: "worldSize says how many workers there are",
 	server: "the test has a server of its own",
 	stepTimeout: "it would kill the process of the test; the test's own timeout says which it is",
-};
+} as const;
+
+const known = [
+	"worldSize",
+	...optionNames.filter((name): name is Exclude<typeof name, keyof typeof refused> => !(name in refused)),
+] as const;
 
 /**
  * Checks the options, and returns the settings of each rank.
@@ -37,6 +47,7 @@ export function checkTestOptions<T, B>(options: TestBatchProcessOptions<T, B>): 
 			throw new MillraceError("invalid_argument", `testBatchProcess has no option ${name}: ${why}`);
 		}
 	}
+	assertKnownOptions(options, "testBatchProcess", known);
 	const ranks = Array.from({ length: worldSize }, (_, rank) => contextOf(rank, worldSize));
 	const settings = checkOptions({ ...rest, distributed: ranks[0] as DistributedContext });
 	return ranks.map((distributed) => ({ ...settings, distributed }));

@@ -77,6 +77,10 @@ describe("Checkpoint", { timeout: 60_000 }, () => {
 		const { uuid } = await test.client.uploadCheckpoint(model());
 		const target = join(tempDir(), "copy");
 		assert.equal(await test.client.getCheckpoint(uuid).download(target), target);
+		await assert.rejects(test.client.getCheckpoint(uuid).download(join(target, "metadata.json")), {
+			message:
+				/^cannot create the directory .*metadata\.json; give a directory, or a path where one can be made: EEXIST/,
+		});
 		assert.equal(readFileSync(join(target, "model.onnx"), "utf8"), "weights");
 		assert.equal(readFileSync(join(target, "tokens/vocab.txt"), "utf8"), "a");
 	});

@@ -322,6 +322,10 @@ describe("testBatchProcess", { timeout: 300_000, concurrency: false }, () => {
 		}
 		await refuses({ server: "here:1" }, /no option server: the test has a server of its own/);
 		await refuses({ stepTimeout: 1 }, /no option stepTimeout/);
+		await refuses(
+			{ worldsize: 2 },
+			/unknown option worldsize of testBatchProcess; it has worldSize, batchSize(?!.*server)/,
+		);
 		await refuses({ batch_size: 1 }, /unknown option batch_size.*batchSize/);
 		await refuses({ batchSize: 0 }, /batchSize is 0/);
 		await assert.rejects(testBatchProcess(class {} as never, [1]), { code: "invalid_argument" });

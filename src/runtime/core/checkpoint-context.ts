@@ -1,6 +1,7 @@
 import { randomUUID } from "node:crypto";
 import { resolve } from "node:path";
 import { MillraceError } from "../../errors.js";
+import { assertKnownOptions } from "../../sdk/assert-options.js";
 import type { JsonObject } from "../../sdk/json.js";
 import { shown } from "../../sdk/shown.js";
 import { listLocalFiles } from "../../storage/local-files.js";
@@ -78,6 +79,7 @@ export class CheckpointContext {
 		write: (path: string, uuid: string) => void | Promise<void>,
 		options: StorePathOptions = {},
 	): Promise<string> {
+		assertKnownOptions(options, "storePath", ["shard"]);
 		const { rank } = this.#run.member;
 		return this.#store(metadata, options, "storePath", async (place) => {
 			const staged = await StagedFiles.create(place, rank);
@@ -99,6 +101,7 @@ export class CheckpointContext {
 	 * Python: `upload(ckpt_dir, metadata, shard, selector)`
 	 */
 	upload(directory: string | null, metadata: JsonObject, options: UploadOptions = {}): Promise<string> {
+		assertKnownOptions(options, "upload", ["shard", "selector"]);
 		const { selector = all } = options;
 		return this.#store(metadata, options, "upload", async (place) => {
 			const found = directory === null ? [] : await listLocalFiles(directory);
@@ -121,6 +124,7 @@ export class CheckpointContext {
 	 */
 	async restorePath<R>(uuid: string, read: (path: string) => R | Promise<R>, options: FetchOptions = {}): Promise<R> {
 		this.#assertOpen();
+		assertKnownOptions(options, "restorePath", ["downloadMode", "selector"]);
 		const { selector = all } = options;
 		return withFiles(this.#run.connection, this.#sharers(options), uuid, selector, read);
 	}
@@ -133,6 +137,7 @@ export class CheckpointContext {
 	 */
 	async download(uuid: string, directory: string, options: FetchOptions = {}): Promise<string> {
 		this.#assertOpen();
+		assertKnownOptions(options, "download", ["downloadMode", "selector"]);
 		const target = resolve(directory);
 		const { selector = all } = options;
 		await fetchFiles(this.#run.connection, this.#sharers(options), uuid, selector, async () => target);

@@ -1,6 +1,5 @@
-import { MillraceError } from "../../errors.js";
 import { hparamsOf, parseExperimentConfig } from "../../experiment-config.js";
-import { assertOptions } from "../../sdk/assert-options.js";
+import { assertKnownOptions } from "../../sdk/assert-options.js";
 import { type JsonObject, toJsonObject } from "../../sdk/json.js";
 import { DistributedContext } from "../distributed/distributed-context.js";
 import type { JoinOptions } from "../join-run.js";
@@ -30,18 +29,13 @@ export interface CoreSettings extends JoinOptions {
 	readonly preemptMode: PreemptMode;
 }
 
-const known = ["name", "hparams", "config", "server", "distributed", "preemptMode"];
-
 /**
  * Checks the options and fills in the defaults.
  *
  * Throws `invalid_argument` naming the option and its value.
  */
 export function checkCoreOptions(options: CoreOptions): CoreSettings {
-	assertOptions(options, "core.init", "name");
-	for (const key of Object.keys(options).filter((name) => !known.includes(name))) {
-		throw new MillraceError("invalid_argument", `unknown option ${key} of core.init; it has ${known.join(", ")}`);
-	}
+	assertKnownOptions(options, "core.init", ["name", "hparams", "config", "server", "distributed", "preemptMode"]);
 	const { name, hparams, server, distributed, preemptMode = "WorkersAskChief" } = options;
 	const config = {
 		...toJsonObject(options.config ?? {}, "config"),

@@ -49,6 +49,9 @@ export function init(options?: CoreOptions): Promise<CoreContext>;
 export async function init(first?: CoreCallback<unknown> | CoreOptions, second?: CoreOptions): Promise<unknown> {
 	const callback = typeof first === "function" ? first : undefined;
 	const options = typeof first === "function" ? second : first;
+	if (callback === undefined && typeof second === "function") {
+		throw new MillraceError("invalid_argument", "the callback of core.init comes first: core.init(callback, options)");
+	}
 	const opened = await open(checkCoreOptions(options ?? {}));
 	if (callback !== undefined) {
 		return opened instanceof CoreContext ? runIn(opened, callback) : undefined;

@@ -117,6 +117,12 @@ describe("CheckpointContext, alone", { timeout: 240_000 }, () => {
 	});
 
 	const wrong: [string, (checkpoint: CheckpointContext) => unknown, RegExp][] = [
+		[
+			"a mistyped option",
+			(c) => c.upload(".", { steps_completed: 1 }, { shards: true } as object),
+			/unknown option shards/,
+		],
+		["a flag in place of options", (c) => c.upload(".", { steps_completed: 1 }, true as never), /\{ shard: true \}/],
 		["metadata without steps", (c) => c.storePath({}, () => {}), /must have steps_completed, a whole number/],
 		["half a step", (c) => c.storePath(steps(0.5), () => {}), /metadata\.steps_completed is 0\.5/],
 		["metadata that is none", (c) => c.storePath([] as unknown as JsonObject, () => {}), /metadata is an Array/],

@@ -123,6 +123,14 @@ describe("core.init, alone", { timeout: 120_000 }, () => {
 			);
 		});
 	}
+
+	it("refuses a callback that comes after the options, which would never be called", async () => {
+		const swapped = core.init as (...args: unknown[]) => Promise<unknown>;
+		await assert.rejects(
+			swapped({ server: server.address }, () => 0),
+			errorWith("invalid_argument", /core\.init\(callback, options\)/),
+		);
+	});
 });
 
 describe("core.init, with other workers", { timeout: 240_000 }, () => {
