@@ -6,6 +6,7 @@ import { isMillraceError, MillraceError } from "../errors.js";
 import { type Checkpoint, CheckpointState } from "../gen/millrace/v1/checkpoint_pb.js";
 import { type StoredFile, StoredFileSchema } from "../gen/millrace/v1/storage_pb.js";
 import type { ErrorLog } from "../rpc/status.js";
+import { assertInside } from "../storage/assert-inside.js";
 import { fromStoredFile } from "../storage/manifest.js";
 import { openStorage } from "../storage/open-storage.js";
 import { isWhole, partFile, partsDirectory } from "../storage/part-file.js";
@@ -105,6 +106,8 @@ export class CheckpointFiles {
 			}
 			const directory = await openStorage(storage).prepare(uuid);
 			const entry = fromStoredFile(file);
+			await assertInside(directory, join(directory, entry.path));
+			await assertInside(directory, join(directory, partsDirectory));
 			const known = isRestored ? "whole" : await uploadState(this.#db, row.id, file);
 			if (known === "whole" && (await hasSize(join(directory, entry.path), entry.sizeBytes))) {
 				return { sizeBytes: entry.sizeBytes, complete: true };

@@ -2,6 +2,7 @@ import { mkdir, readdir, rm, stat } from "node:fs/promises";
 import { dirname, join, relative, resolve, sep } from "node:path";
 import { isMillraceError, MillraceError } from "../errors.js";
 import type { DirectoryStorage } from "../gen/millrace/v1/storage_pb.js";
+import { assertInside } from "./assert-inside.js";
 import { copyVerified } from "./copy-verified.js";
 import { fileError } from "./file-error.js";
 import type { LocalFile } from "./local-files.js";
@@ -43,7 +44,9 @@ export function storageBelow(root: string, mount: string, field: string): Storag
 		},
 		async *read(uuid, file, offset) {
 			await assertMounted(mount, field);
-			yield* readStoredFile(resolveManifestPath(directory(uuid), file.path), file, offset);
+			const path = resolveManifestPath(directory(uuid), file.path);
+			await assertInside(directory(uuid), path);
+			yield* readStoredFile(path, file, offset);
 		},
 		async list(uuid) {
 			await assertMounted(mount, field);
@@ -53,6 +56,8 @@ export function storageBelow(root: string, mount: string, field: string): Storag
 			await assertMounted(mount, field);
 			const doomed = paths?.map((path) => resolveManifestPath(directory(uuid), path)) ?? [directory(uuid)];
 			for (const path of doomed) {
+				// A link itself is removed, but nothing behind one.
+				await assertInside(directory(uuid), dirname(path));
 				await rm(path, { recursive: true, force: true }).catch((cause) => {
 					if (!cannotExist.includes(cause.code)) {
 						throw fileError(cause, `cannot delete ${path}`);
