@@ -16,6 +16,7 @@ import { fromStoredFile } from "../storage/manifest.js";
 import { assertMode } from "./assert-mode.js";
 import { assertNumber } from "./assert-number.js";
 import { assertKnownOptions } from "./assert-options.js";
+import { assertPath } from "./assert-path.js";
 import { assertString, checkedStrings } from "./assert-string.js";
 import { type AsyncList, asyncList } from "./async-list.js";
 import { downloadFiles, type TransferMode } from "./download-files.js";
@@ -128,6 +129,9 @@ export class Checkpoint {
 		assertKnownOptions(options, "download", ["mode"]);
 		const { mode = "auto" } = options;
 		assertMode(mode);
+		if (path !== undefined) {
+			assertPath(path, "the path to download to");
+		}
 		// Files of it may have been removed meanwhile.
 		await this.reload();
 		const { uuid, state } = this;
@@ -157,6 +161,7 @@ export class Checkpoint {
 	 * Python: write_metadata_file(path)
 	 */
 	async writeMetadataFile(path: string): Promise<void> {
+		assertPath(path, "the path to write to");
 		const directory = dirname(resolve(path));
 		// The file has its name only when it is whole.
 		const temporary = join(directory, `.${basename(path)}.${randomUUID()}.part`);
@@ -165,7 +170,7 @@ export class Checkpoint {
 			await writeFile(temporary, `${JSON.stringify(this.metadata, undefined, 2)}\n`);
 			await rename(temporary, path);
 		} catch (cause) {
-			await rm(temporary, { force: true });
+			await rm(temporary, { force: true }).catch(() => {});
 			throw fileError(cause, `cannot write ${path}`);
 		}
 	}

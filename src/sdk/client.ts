@@ -3,6 +3,7 @@ import { isMillraceError, MillraceError } from "../errors.js";
 import type { Experiment as ExperimentMessage } from "../gen/millrace/v1/experiment_pb.js";
 import type { Model as ModelMessage } from "../gen/millrace/v1/model_pb.js";
 import type { Trial as TrialMessage } from "../gen/millrace/v1/trial_pb.js";
+import { assertBoolean } from "./assert-boolean.js";
 import { assertNumber } from "./assert-number.js";
 import { assertKnownOptions } from "./assert-options.js";
 import { assertString, checkedStrings } from "./assert-string.js";
@@ -78,6 +79,11 @@ export class Client {
 
 	constructor(options: ClientOptions = {}) {
 		assertKnownOptions(options, "Client", ["server", "dataDirectory", "connection"]);
+		for (const name of ["server", "dataDirectory"] as const) {
+			if (options[name] !== undefined) {
+				assertString(options[name], name);
+			}
+		}
 		const { connection } = options;
 		this.#connection = new LazyConnection(
 			connection === undefined ? () => connect(options) : async () => ({ ...connection, close: () => {} }),
@@ -108,10 +114,10 @@ export class Client {
 	 * ```
 	 */
 	getCheckpoint(uuid: string): Pending<Checkpoint> {
-		return pending(
-			async () => new Checkpoint(this.#session, await fetchCheckpoint(this.#session, uuid)),
-			checkpointMethods,
-		);
+		return pending(async () => {
+			assertString(uuid, "the checkpoint's UUID");
+			return new Checkpoint(this.#session, await fetchCheckpoint(this.#session, uuid));
+		}, checkpointMethods);
 	}
 
 	/**
@@ -149,6 +155,7 @@ export class Client {
 		assertString(name, "name");
 		const { description = "", metadata = {}, labels = [], existOk = false } = options;
 		assertString(description, "description");
+		assertBoolean(existOk, "existOk");
 		const request = {
 			...{ requestId: randomUUID(), name, description, existOk },
 			metadata: toJsonObject(metadata, "metadata"),
@@ -273,13 +280,15 @@ export class Client {
 	async createTrial(experimentId: number, options: CreateTrialOptions = {}): Promise<Trial> {
 		assertNumber(experimentId, "the experiment id");
 		assertKnownOptions(options, "createTrial", ["hparams", "maxRestarts"]);
+		const { maxRestarts = 5 } = options;
 		const hparams = toJsonObject(options.hparams ?? {}, "hparams");
+		assertNumber(maxRestarts, "maxRestarts", 0);
 		const { trials } = await this.#connection.get();
 		const { trial } = await trials.createTrial({
 			requestId: randomUUID(),
 			experimentId,
 			hparams,
-			maxRestarts: options.maxRestarts ?? 5,
+			maxRestarts,
 		});
 		return new Trial(this.#session, trial as TrialMessage);
 	}

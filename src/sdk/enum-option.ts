@@ -15,7 +15,7 @@ export function enumOption<E extends Record<string, string | number>>(
 	value: string | undefined,
 	option: string,
 ): Extract<E[keyof E], number> {
-	const number = value === undefined ? 0 : names[value];
+	const number = value === undefined ? 0 : typeof value === "string" ? names[value] : undefined;
 	if (typeof number !== "number" || (value !== undefined && number === 0)) {
 		const known = Object.keys(names).filter((name) => /\D/.test(name) && names[name] !== 0);
 		throw new MillraceError(

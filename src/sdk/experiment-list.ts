@@ -1,16 +1,15 @@
 import type { MessageInitShape } from "@bufbuild/protobuf";
-import { MillraceError } from "../errors.js";
 import { ExperimentSortBy as SortBy, ExperimentState as State } from "../gen/millrace/v1/experiment_pb.js";
 import type { ListExperimentsRequestSchema } from "../gen/millrace/v1/experiment_service_pb.js";
 import { OrderBy as Order } from "../gen/millrace/v1/list_pb.js";
-import { assertNumber } from "./assert-number.js";
+import { assertBoolean } from "./assert-boolean.js";
+import { assertNumber, checkedNumbers } from "./assert-number.js";
 import { assertKnownOptions } from "./assert-options.js";
 import { assertString, checkedStrings } from "./assert-string.js";
 import { type AsyncList, pagedList } from "./async-list.js";
 import { enumOption, type OrderBy } from "./enum-option.js";
 import { Experiment, type ExperimentState } from "./experiment.js";
 import type { Session } from "./session.js";
-import { shown } from "./shown.js";
 
 /**
  * What experiments are sorted by. Python: ExperimentSortBy
@@ -80,14 +79,8 @@ function requestOf(options: ListExperimentsOptions): MessageInitShape<typeof Lis
 	const { experimentIds = [], states = [], name = "", description = "", archived, projectId } = options;
 	assertString(name, "name");
 	assertString(description, "description");
-	if (!Array.isArray(experimentIds)) {
-		throw new MillraceError("invalid_argument", `experimentIds is ${shown(experimentIds)}; it must be an array`);
-	}
-	for (const [i, id] of experimentIds.entries()) {
-		assertNumber(id, `experimentIds[${i}]`);
-	}
-	if (archived !== undefined && typeof archived !== "boolean") {
-		throw new MillraceError("invalid_argument", `archived is ${shown(archived)}; it must be true or false`);
+	if (archived !== undefined) {
+		assertBoolean(archived, "archived");
 	}
 	if (projectId !== undefined) {
 		assertNumber(projectId, "projectId");
@@ -95,7 +88,7 @@ function requestOf(options: ListExperimentsOptions): MessageInitShape<typeof Lis
 	return {
 		sortBy: enumOption(SortBy, options.sortBy, "sortBy"),
 		orderBy: enumOption(Order, options.orderBy, "orderBy"),
-		experimentIds: [...experimentIds],
+		experimentIds: checkedNumbers(experimentIds, "experimentIds"),
 		labels: checkedStrings(options.labels ?? [], "labels"),
 		usernames: checkedStrings(options.users ?? [], "users"),
 		states: checkedStrings(states, "states").map((state, i) => enumOption(State, state, `states[${i}]`)),

@@ -1,16 +1,15 @@
 import type { MessageInitShape } from "@bufbuild/protobuf";
-import { MillraceError } from "../errors.js";
 import { OrderBy as Order } from "../gen/millrace/v1/list_pb.js";
 import { ModelSortBy as SortBy } from "../gen/millrace/v1/model_pb.js";
 import type { ListModelsRequestSchema } from "../gen/millrace/v1/model_service_pb.js";
-import { assertNumber } from "./assert-number.js";
+import { assertBoolean } from "./assert-boolean.js";
+import { assertNumber, checkedNumbers } from "./assert-number.js";
 import { assertKnownOptions } from "./assert-options.js";
 import { assertString, checkedStrings } from "./assert-string.js";
 import { type AsyncList, pagedList } from "./async-list.js";
 import { enumOption, type OrderBy } from "./enum-option.js";
 import { Model } from "./model.js";
 import type { Session } from "./session.js";
-import { shown } from "./shown.js";
 
 /** What models are sorted by. Python: ModelSortBy */
 export type ModelSortBy = "NAME" | "DESCRIPTION" | "CREATION_TIME" | "LAST_UPDATED_TIME" | "NUM_VERSIONS";
@@ -68,16 +67,13 @@ function filterOf(options: ListModelsOptions): MessageInitShape<typeof ListModel
 	if (modelId !== undefined) {
 		assertNumber(modelId, "modelId");
 	}
-	if (archived !== undefined && typeof archived !== "boolean") {
-		throw new MillraceError("invalid_argument", `archived is ${shown(archived)}; it must be true or false`);
-	}
-	for (const id of workspaceIds) {
-		assertNumber(id, "workspaceIds");
+	if (archived !== undefined) {
+		assertBoolean(archived, "archived");
 	}
 	return {
 		sortBy: enumOption(SortBy, options.sortBy ?? "NAME", "sortBy"),
 		orderBy: enumOption(Order, options.orderBy, "orderBy"),
-		...{ name, description, workspaceIds: [...workspaceIds] },
+		...{ name, description, workspaceIds: checkedNumbers(workspaceIds, "workspaceIds") },
 		...(modelId !== undefined && { modelId }),
 		...(archived !== undefined && { archived }),
 		labels: checkedStrings(options.labels ?? [], "labels"),

@@ -1,13 +1,12 @@
 import { timestampDate } from "@bufbuild/protobuf/wkt";
-import { MillraceError } from "../errors.js";
 import type { MetricReport } from "../gen/millrace/v1/metric_pb.js";
+import { assertBoolean } from "./assert-boolean.js";
 import { assertKnownOptions } from "./assert-options.js";
 import { type AsyncList, asyncList } from "./async-list.js";
 import { fromJsonText, type JsonObject } from "./json.js";
 import { assertMetricGroup } from "./metric-group.js";
 import { resumedStream } from "./resumed-stream.js";
 import type { Session } from "./session.js";
-import { shown } from "./shown.js";
 
 /**
  * One report of metrics.
@@ -88,9 +87,7 @@ export function metricsOfTrials<M extends JsonObject>(
 	return trialMetricsList<M>(group, async (request) => {
 		assertKnownOptions(options, method, ["follow"]);
 		const { follow = false } = options;
-		if (typeof follow !== "boolean") {
-			throw new MillraceError("invalid_argument", `follow is ${shown(follow)}; it must be true or false`);
-		}
+		assertBoolean(follow, "follow");
 		const { metrics } = await session.connection();
 		return metrics.streamTrialMetrics({ trialIds: [...trialIds], follow, ...request });
 	});

@@ -4,6 +4,7 @@ import type { TrialOutput as TrialOutputMessage } from "../gen/millrace/v1/trial
 import { TrialState as State, type Trial as TrialMessage } from "../gen/millrace/v1/trial_pb.js";
 import { fromStoredFile } from "../storage/manifest.js";
 import { openStorage } from "../storage/open-storage.js";
+import { assertPath } from "./assert-path.js";
 import { type AsyncList, asyncList, pagedList } from "./async-list.js";
 import { type Checkpoint, checkpointList, type ListCheckpointsOptions } from "./checkpoint.js";
 import type { Connection } from "./connection.js";
@@ -206,6 +207,7 @@ export class Trial {
 	 * ```
 	 */
 	async downloadOutputs(directory: string): Promise<string[]> {
+		assertPath(directory, "the directory to download to");
 		const outputs = await this.#outputs();
 		const files = outputs.flatMap(({ file }) => (file === undefined ? [] : [fromStoredFile(file)]));
 		return openStorage(this.#message.storage).download(this.#message.outputUuid, files, directory);

@@ -6,11 +6,12 @@ import { fileError } from "../storage/file-error.js";
 import { type LocalFile, listLocalFiles } from "../storage/local-files.js";
 import { toStoredFile } from "../storage/manifest.js";
 import { openStorage } from "../storage/open-storage.js";
+import { assertBoolean } from "./assert-boolean.js";
 import { assertMode } from "./assert-mode.js";
+import { assertPath } from "./assert-path.js";
 import type { Connection } from "./connection.js";
 import type { TransferMode } from "./download-files.js";
 import { type JsonObject, toJsonObject } from "./json.js";
-import { shown } from "./shown.js";
 
 /** Options of `client.uploadCheckpoint`. */
 export interface UploadCheckpointOptions {
@@ -35,14 +36,10 @@ export async function uploadCheckpoint(
 	path: string,
 	options: UploadCheckpointOptions,
 ): Promise<CheckpointMessage> {
-	if (typeof path !== "string" || path === "") {
-		throw new MillraceError(
-			"invalid_argument",
-			`the path to upload is ${shown(path)}; give the path of a file or a directory`,
-		);
-	}
+	assertPath(path, "the path to upload");
 	const metadata = toJsonObject(options.metadata ?? {}, "metadata");
 	const { reuse = false, mode = "auto" } = options;
+	assertBoolean(reuse, "reuse");
 	assertMode(mode);
 	const local = await listLocalFiles(path);
 	const files = local.map(toStoredFile);

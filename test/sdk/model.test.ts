@@ -92,7 +92,7 @@ describe("Model", { timeout: 60_000 }, () => {
 			[{ labels: "x" }, /labels is "x"; it must be an array of strings/],
 			[{ archived: "yes" }, /archived is "yes"/],
 			[{ modelId: 0 }, /modelId is 0/],
-			[{ workspaceIds: ["1"] }, /workspaceIds is "1"/],
+			[{ workspaceIds: ["1"] }, /workspaceIds\[0\] is "1"/],
 		] as const) {
 			const list = test.client.listModels(options as ListModelsOptions);
 			await assert.rejects(async () => await list, { code: "invalid_argument", message });
