@@ -161,6 +161,22 @@ async function work(
 	return Promise.all(workers.map(({ ended }) => ended));
 }
 
+/** Checks that each checkpoint of a trial is COMPLETED and whole, or has no files. Returns how many are COMPLETED. */
+async function assertWholeOrNot(trialId: number): Promise<number> {
+	let completed = 0;
+	const { checkpoints } = await server.client(CheckpointService).listCheckpoints({ trialId });
+	for (const { uuid, state, files } of checkpoints) {
+		if (state !== CheckpointState.COMPLETED) {
+			assert.deepEqual(files, []);
+		} else {
+			const copy = await client.getCheckpoint(uuid).download(join(tempDir(), uuid));
+			assert.deepEqual(readdirSync(copy).sort(), ["metadata.json", "part-0", "part-1"]);
+			completed++;
+		}
+	}
+	return completed;
+}
+
 describe("CheckpointContext, with shards", { timeout: 240_000 }, () => {
 	it("puts the files and the metadata of all ranks together, which more or fewer ranks restore", async () => {
 		const trialId = await newTrial();
@@ -199,15 +215,7 @@ describe("CheckpointContext, with shards", { timeout: 240_000 }, () => {
 		for (const [i, afterMs] of instants.entries()) {
 			const kill = { step: 2, rank: i % 2, run: i + 1, afterMs };
 			await work(trialId, 2, { steps: 2, every: 2, shard: true, kill });
-			const { checkpoints } = await server.client(CheckpointService).listCheckpoints({ trialId });
-			for (const { uuid, state, files } of checkpoints) {
-				if (state !== CheckpointState.COMPLETED) {
-					assert.deepEqual(files, []);
-				} else {
-					const copy = await client.getCheckpoint(uuid).download(join(tempDir(), uuid));
-					assert.deepEqual(readdirSync(copy).sort(), ["part-0", "part-1"]);
-				}
-			}
+			await assertWholeOrNot(trialId);
 			if ((await client.getTrial(trialId)).state === "COMPLETED") {
 				return;
 			}
@@ -215,6 +223,7 @@ describe("CheckpointContext, with shards", { timeout: 240_000 }, () => {
 		for (const { code, stderr } of await work(trialId, 2, { steps: 2, every: 2, shard: true })) {
 			assert.equal(code, 0, stderr);
 		}
+		assert.ok((await assertWholeOrNot(trialId)) > 0);
 	});
 });
 
