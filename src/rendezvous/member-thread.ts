@@ -4,7 +4,7 @@ import { type ErrorCode, isMillraceError, messageOf } from "../errors.js";
 import type { Peer } from "../gen/millrace/v1/rendezvous_pb.js";
 import type { RunEnded } from "../gen/millrace/v1/rendezvous_service_pb.js";
 import { watchParentPipe } from "../parent-pipe.js";
-import { Channel } from "../rpc/channel.js";
+import { Channel, type ChannelSecurity } from "../rpc/channel.js";
 import { createAwakeClock } from "./awake-clock.js";
 import type { Given, JoinInit, Taken } from "./client.js";
 import { StepMemory, type StepSeen } from "./step-memory.js";
@@ -15,6 +15,7 @@ export interface MemberThreadData {
 	readonly address: string;
 	readonly connectMs: number;
 	readonly retryMs: number;
+	readonly security: ChannelSecurity;
 	readonly join: JoinInit;
 	/** How long loading one batch, or processing it, may take before the process is ended; undefined for ever. */
 	readonly stepTimeoutMs: number | undefined;
@@ -69,8 +70,8 @@ let member: StreamMember | undefined;
 /** Whether the main thread has asked to leave. */
 let isLeaving = false;
 
-function attend({ address, connectMs, retryMs, join, stepTimeoutMs, reactMs, steps }: MemberThreadData): void {
-	channel = new Channel(address, { connectMs, retryMs });
+function attend({ address, join, stepTimeoutMs, reactMs, steps, ...settings }: MemberThreadData): void {
+	channel = new Channel(address, settings);
 	const joining = new StreamMember(channel, join);
 	member = joining;
 	joining.signal.addEventListener("abort", () => say({ kind: "lost", error: toThreadError(joining.signal.reason) }));

@@ -62,8 +62,8 @@ export async function attendInThread(
 	join: JoinInit,
 	{ watch = () => {}, stepTimeoutMs, reactMs = defaultReactMs }: ThreadAttendOptions = {},
 ): Promise<Attendance> {
-	const { address, connectMs, retryMs } = channel;
-	const member = new ThreadMember(worker, { address, connectMs, retryMs, join, stepTimeoutMs, reactMs });
+	const { address, connectMs, retryMs, security } = channel;
+	const member = new ThreadMember(worker, { address, connectMs, retryMs, security, join, stepTimeoutMs, reactMs });
 	watch(member);
 	try {
 		const ended = await member.started;

@@ -1,11 +1,19 @@
-import { type ChannelOptions, Client, credentials } from "@grpc/grpc-js";
+import { type ChannelOptions, Client, credentials, Metadata } from "@grpc/grpc-js";
 import { MillraceError } from "../errors.js";
 
 /** The largest message either side accepts, in bytes: a collective's 16 MiB with room for the rest. */
 export const maxMessageBytes = 32 * 1024 * 1024;
 
-/** How a channel behaves while the server does not answer. */
-export interface ChannelTimeouts {
+/** What a channel shows to the server, and what it wants to be shown. It passes between threads as it is. */
+export interface ChannelSecurity {
+	/** The token to show with every call. Default: none. */
+	readonly token?: string | undefined;
+}
+
+/** How a channel behaves. */
+export interface ChannelSettings {
+	/** Who calls. Default: nobody in particular. */
+	readonly security?: ChannelSecurity | undefined;
 	/** How long a call waits for a server that was never reached, in milliseconds. Default 10,000. */
 	readonly connectMs?: number;
 	/** How long a call is repeated while a server that was reached before is away, in milliseconds. Default 300,000. */
@@ -18,6 +26,8 @@ export class Channel {
 	readonly address: string;
 	readonly connectMs: number;
 	readonly retryMs: number;
+	/** What it shows to the server; another token may be put in its place at any time. */
+	security: ChannelSecurity;
 	/** Whether a call was ever answered. */
 	reached = false;
 	/** grpc-js's client, for client.ts. */
@@ -26,10 +36,11 @@ export class Channel {
 	readonly closeListeners = new Set<() => void>();
 	#closed = false;
 
-	constructor(address: string, timeouts: ChannelTimeouts = {}) {
+	constructor(address: string, settings: ChannelSettings = {}) {
 		this.address = address;
-		this.connectMs = timeouts.connectMs ?? 10_000;
-		this.retryMs = timeouts.retryMs ?? 300_000;
+		this.connectMs = settings.connectMs ?? 10_000;
+		this.retryMs = settings.retryMs ?? 300_000;
+		this.security = settings.security ?? {};
 		this.grpc = newClient(address);
 	}
 
@@ -58,6 +69,15 @@ export class Channel {
 			listener();
 		}
 		this.grpc.close();
+	}
+
+	/** The metadata of a new call. */
+	metadata(): Metadata {
+		const metadata = new Metadata();
+		if (this.security.token) {
+			metadata.set("authorization", `Bearer ${this.security.token}`);
+		}
+		return metadata;
 	}
 
 	/** Throws `cancelled` once the channel is closed. */

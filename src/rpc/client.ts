@@ -1,6 +1,5 @@
 import type { DescMessage, DescMethod, DescService, MessageInitShape, MessageShape } from "@bufbuild/protobuf";
 import { MethodOptions_IdempotencyLevel } from "@bufbuild/protobuf/wkt";
-import { Metadata } from "@grpc/grpc-js";
 import { MillraceError, messageOf } from "../errors.js";
 import { type CallGuard, guardCall } from "./call-guard.js";
 import type { Channel } from "./channel.js";
@@ -81,7 +80,7 @@ async function unary(method: DescMethod, channel: Channel, bytes: Buffer, option
 			identity,
 			identity,
 			bytes,
-			new Metadata(),
+			channel.metadata(),
 			(error, response) => {
 				guard?.release();
 				if (error) {
@@ -114,7 +113,13 @@ function encodeRequest(method: DescMethod, request: MessageInitShape<DescMessage
 async function* serverStream(method: DescMethod, channel: Channel, bytes: Buffer, options: CallOptions) {
 	const open = () => {
 		channel.assertOpen();
-		const stream = channel.grpc.makeServerStreamRequest(methodPath(method), identity, identity, bytes, new Metadata());
+		const stream = channel.grpc.makeServerStreamRequest(
+			methodPath(method),
+			identity,
+			identity,
+			bytes,
+			channel.metadata(),
+		);
 		// The reader may have stopped early. What grpc-js says of the cancellation is nobody's concern.
 		stream.on("error", () => {});
 		const guard = guardCall(stream, channel, guardOptions(channel, options));
@@ -150,7 +155,7 @@ async function* serverStream(method: DescMethod, channel: Channel, bytes: Buffer
 
 function duplex(method: DescMethod, channel: Channel, options: CallOptions): DuplexCall<never, unknown> {
 	channel.assertOpen();
-	const stream = channel.grpc.makeBidiStreamRequest(methodPath(method), identity, identity, new Metadata());
+	const stream = channel.grpc.makeBidiStreamRequest(methodPath(method), identity, identity, channel.metadata());
 	const guard = guardCall(stream, channel, guardOptions(channel, options));
 	let failure: unknown;
 	let isEnded = false;

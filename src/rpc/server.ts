@@ -8,12 +8,14 @@ import { HealthImplementation } from "grpc-health-check";
 import { MillraceError } from "../errors.js";
 import { maxMessageBytes } from "./channel.js";
 import { grpcDefinition } from "./definition.js";
+import { type Gate, openGate } from "./gate.js";
 import { grpcImplementation, type ServiceHandlers } from "./handler.js";
 import type { ErrorLog } from "./status.js";
 
 /** A gRPC server with health and reflection. Services are added before `listen`. */
 export class RpcServer {
 	readonly #log: ErrorLog;
+	readonly #gate: Gate;
 	readonly #grpc = new GrpcServer({
 		"grpc.max_send_message_length": maxMessageBytes,
 		"grpc.max_receive_message_length": maxMessageBytes,
@@ -29,14 +31,19 @@ export class RpcServer {
 	#injector: ConnectionInjector | undefined;
 	#onConnectionCount: (count: number) => void = () => {};
 
-	constructor(log: ErrorLog) {
+	/** @param gate Lets calls in, but those of health and reflection, which everyone may make. */
+	constructor(log: ErrorLog, gate: Gate = openGate) {
 		this.#log = log;
+		this.#gate = gate;
 	}
 
 	/** Adds a service. */
 	add<S extends DescService>(service: S, handlers: ServiceHandlers<S>): void {
 		this.#services.push(service);
-		this.#grpc.addService(grpcDefinition(service), grpcImplementation(service, handlers, this.#log));
+		this.#grpc.addService(
+			grpcDefinition(service),
+			grpcImplementation(service, handlers, { gate: this.#gate, log: this.#log }),
+		);
 	}
 
 	/** Calls `listener` with the number of open connections, now and whenever it changes. */

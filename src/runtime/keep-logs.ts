@@ -27,14 +27,14 @@ let isKept = false;
  * in this process still does: nothing says which of several workers in one process has printed a line.
  */
 export function keepLogs(
-	{ address }: Pick<Connection, "address">,
+	{ address, channel }: Pick<Connection, "address" | "channel">,
 	{ trialId, trialRunId, rank }: { readonly trialId: number; readonly trialRunId: number; readonly rank: number },
 ): KeptLogs {
 	if (isKept || areLogsKept()) {
 		return noLogs;
 	}
 	isKept = true;
-	const sender = new LogSender({ address, trialId, trialRunId, rank });
+	const sender = new LogSender({ address, security: channel.security, trialId, trialRunId, rank });
 	const splitters = {
 		stdout: createLineSplitter((lines) => sender.send("stdout", lines), longestLine),
 		stderr: createLineSplitter((lines) => sender.send("stderr", lines), longestLine),

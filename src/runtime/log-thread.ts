@@ -2,6 +2,7 @@ import { hostname } from "node:os";
 import { parentPort, workerData } from "node:worker_threads";
 import { timestampFromMs } from "@bufbuild/protobuf/wkt";
 import { LogLevel, LogStream } from "../gen/millrace/v1/log_pb.js";
+import type { ChannelSecurity } from "../rpc/channel.js";
 import { openConnection } from "../sdk/connection.js";
 import { parseLogLevel } from "../sdk/log-level.js";
 import { LogShipper } from "../sdk/log-shipper.js";
@@ -11,6 +12,7 @@ import type { OutputName } from "./tee-output.js";
 export interface LogThreadData {
 	/** The server's. */
 	readonly address: string;
+	readonly security: ChannelSecurity;
 	readonly trialId: number;
 	readonly trialRunId: number;
 	readonly rank: number;
@@ -36,8 +38,8 @@ export type LogThreadMessage =
 
 if (parentPort === null) throw new Error("log-thread is the entry of a worker thread");
 const port = parentPort;
-const { address, trialId, trialRunId, rank, settled } = workerData as LogThreadData;
-const connection = openConnection(address);
+const { address, security, trialId, trialRunId, rank, settled } = workerData as LogThreadData;
+const connection = openConnection(address, { security });
 const host = hostname();
 const shipper = new LogShipper({
 	...{ logs: connection.logs, trialId },

@@ -7,7 +7,7 @@ import { ModelService } from "../gen/millrace/v1/model_service_pb.js";
 import { ProgressService } from "../gen/millrace/v1/progress_service_pb.js";
 import { ServerService } from "../gen/millrace/v1/server_service_pb.js";
 import { TrialService } from "../gen/millrace/v1/trial_service_pb.js";
-import { Channel, type ChannelTimeouts } from "../rpc/channel.js";
+import { Channel, type ChannelSettings } from "../rpc/channel.js";
 import { createRpcClient, type RpcClient } from "../rpc/client.js";
 
 /** An open connection to one server: a client for each of its services. */
@@ -35,9 +35,9 @@ export interface Connection {
  *
  * Throws `invalid_argument` if the address is not `host:port`.
  */
-export function openConnection(address: string, timeouts: ChannelTimeouts = {}, name = "the server"): Connection {
+export function openConnection(address: string, settings: ChannelSettings = {}, name = "the server"): Connection {
 	assertAddress(address, name);
-	const channel = new Channel(address, timeouts);
+	const channel = new Channel(address, settings);
 	return {
 		address,
 		channel,

@@ -6,7 +6,7 @@ import {
 	CollectiveScope,
 } from "../../src/gen/millrace/v1/rendezvous_pb.js";
 import { type Attendance, attend, type JoinInit, type RendezvousMember } from "../../src/rendezvous/client.js";
-import { Channel, type ChannelTimeouts } from "../../src/rpc/channel.js";
+import { Channel, type ChannelSettings } from "../../src/rpc/channel.js";
 
 /** A join of rank 0 in a world of 1, on a host named after its rank, but for what is given. */
 export function joinOf(join: JoinInit): JoinInit {
@@ -27,7 +27,7 @@ export function joinOf(join: JoinInit): JoinInit {
 export async function attendAs(
 	address: string,
 	join: JoinInit,
-	timeouts: ChannelTimeouts = { connectMs: 5_000, retryMs: 20_000 },
+	timeouts: ChannelSettings = { connectMs: 5_000, retryMs: 20_000 },
 ): Promise<Attendance & { readonly channel: Channel }> {
 	const channel = new Channel(address, timeouts);
 	after(() => channel.close());
@@ -40,7 +40,7 @@ export async function attendAs(
 }
 
 /** Joins as `attendAs` does, and returns the member. */
-export async function memberAs(address: string, join: JoinInit, timeouts?: ChannelTimeouts): Promise<RendezvousMember> {
+export async function memberAs(address: string, join: JoinInit, timeouts?: ChannelSettings): Promise<RendezvousMember> {
 	const attendance = await attendAs(address, join, timeouts);
 	if (attendance.kind === "ended") {
 		throw new Error(`the run had ended: ${JSON.stringify(attendance.ended)}`);
@@ -52,7 +52,7 @@ export async function memberAs(address: string, join: JoinInit, timeouts?: Chann
 export function attendRanks(
 	addresses: readonly [string, ...string[]],
 	join: JoinInit & { readonly worldSize: number },
-	timeouts?: ChannelTimeouts,
+	timeouts?: ChannelSettings,
 ): Promise<RendezvousMember[]> {
 	return Promise.all(
 		Array.from({ length: join.worldSize }, (_, rank) =>

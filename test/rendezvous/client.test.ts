@@ -12,7 +12,7 @@ import { RendezvousService } from "../../src/gen/millrace/v1/rendezvous_service_
 import { TrialRunState, TrialState } from "../../src/gen/millrace/v1/trial_pb.js";
 import { TrialService } from "../../src/gen/millrace/v1/trial_service_pb.js";
 import { attend, type RendezvousMember } from "../../src/rendezvous/client.js";
-import { Channel, type ChannelTimeouts } from "../../src/rpc/channel.js";
+import { Channel, type ChannelSettings } from "../../src/rpc/channel.js";
 import { startTrial } from "../server/start-trial.js";
 import { type CutProxy, startCutProxy } from "../support/cut-proxy.js";
 import { errorWith } from "../support/error-with.js";
@@ -22,7 +22,7 @@ import { waitUntil } from "../support/wait-until.js";
 import { attendRanks, joinOf, memberAs, runtime, user } from "./attend-ranks.js";
 
 /** A run whose last rank speaks to the server over a wire that can be cut. */
-async function startCutRun(worldSize: number, timeouts?: ChannelTimeouts) {
+async function startCutRun(worldSize: number, timeouts?: ChannelSettings) {
 	const server = await startTestServer();
 	const trialId = await startTrial(server);
 	const wire = await startCutProxy(server.address);

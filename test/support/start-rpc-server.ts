@@ -1,5 +1,5 @@
 import { after } from "node:test";
-import { Channel, type ChannelTimeouts } from "../../src/rpc/channel.js";
+import { Channel, type ChannelSettings } from "../../src/rpc/channel.js";
 import { RpcServer } from "../../src/rpc/server.js";
 
 /** An RpcServer without a database behind it. */
@@ -11,7 +11,7 @@ export interface TestRpcServer {
 	/** What its handlers threw that was no MillraceError. */
 	readonly logged: readonly { readonly message: string; readonly error: unknown }[];
 	/** Makes a channel to it, which is closed after the test. */
-	channel(timeouts?: ChannelTimeouts): Channel;
+	channel(timeouts?: ChannelSettings): Channel;
 	/** Stops it, at once unless a grace is given. */
 	close(graceMs?: number): Promise<void>;
 }
