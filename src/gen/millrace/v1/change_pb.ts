@@ -11,7 +11,7 @@ import type { JsonObject, Message } from "@bufbuild/protobuf";
  * Describes the file millrace/v1/change.proto.
  */
 export const file_millrace_v1_change: GenFile = /*@__PURE__*/
-  fileDesc("ChhtaWxscmFjZS92MS9jaGFuZ2UucHJvdG8SC21pbGxyYWNlLnYxIlUKDk1ldGFkYXRhQ2hhbmdlEg0KBWNsZWFyGAEgASgIEg4KBnJlbW92ZRgCIAMoCRIkCgNzZXQYAyABKAsyFy5nb29nbGUucHJvdG9idWYuU3RydWN0IhsKCUxhYmVsTGlzdBIOCgZsYWJlbHMYASADKAliBnByb3RvMw", [file_google_protobuf_struct]);
+  fileDesc("ChhtaWxscmFjZS92MS9jaGFuZ2UucHJvdG8SC21pbGxyYWNlLnYxIlUKDk1ldGFkYXRhQ2hhbmdlEg0KBWNsZWFyGAEgASgIEg4KBnJlbW92ZRgCIAMoCRIkCgNzZXQYAyABKAsyFy5nb29nbGUucHJvdG9idWYuU3RydWN0IhsKCUxhYmVsTGlzdBIOCgZsYWJlbHMYASADKAlCGlABWhZtaWxscmFjZS92MTttaWxscmFjZXYxYgZwcm90bzM", [file_google_protobuf_struct]);
 
 /**
  * A change of a user's metadata, made as one step: first clear, then remove, then set.

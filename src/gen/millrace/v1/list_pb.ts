@@ -9,7 +9,7 @@ import { enumDesc, fileDesc } from "@bufbuild/protobuf/codegenv2";
  * Describes the file millrace/v1/list.proto.
  */
 export const file_millrace_v1_list: GenFile = /*@__PURE__*/
-  fileDesc("ChZtaWxscmFjZS92MS9saXN0LnByb3RvEgttaWxscmFjZS52MSpICgdPcmRlckJ5EhgKFE9SREVSX0JZX1VOU1BFQ0lGSUVEEAASEAoMT1JERVJfQllfQVNDEAESEQoNT1JERVJfQllfREVTQxACYgZwcm90bzM");
+  fileDesc("ChZtaWxscmFjZS92MS9saXN0LnByb3RvEgttaWxscmFjZS52MSpICgdPcmRlckJ5EhgKFE9SREVSX0JZX1VOU1BFQ0lGSUVEEAASEAoMT1JERVJfQllfQVNDEAESEQoNT1JERVJfQllfREVTQxACQhpQAVoWbWlsbHJhY2UvdjE7bWlsbHJhY2V2MWIGcHJvdG8z");
 
 /**
  * The direction in which a list is sorted.
