@@ -1,32 +1,34 @@
 import { type Command, InvalidArgumentError } from "commander";
-import type { Client, Experiment } from "../sdk/index.js";
-import { assertServerOrData, print, type ServerFlags, withClient } from "./trial.js";
+import type { Experiment } from "../sdk/index.js";
+import { addExample } from "./example.js";
+import { addJsonFlag, type JsonFlag } from "./json-flag.js";
+import { printList } from "./print-list.js";
+import { addServerFlags, type ServerFlags, withClient } from "./server-flags.js";
+import { stateStyle } from "./state-style.js";
+import type { Column } from "./table.js";
+import type { Terminal } from "./terminal.js";
 
 /** Adds `millrace experiment`, whose subcommands list and control experiments. */
-export function addExperimentCommand(program: Command): void {
+export function addExperimentCommand(program: Command, terminal: Terminal): void {
 	const experiment = program
 		.command("experiment")
 		.summary("list and control experiments")
 		.description("List and control experiments.");
-	const add = (name: string, description: string) =>
-		experiment
-			.command(name)
-			.description(description)
-			.option("--data <directory>", "the data directory (default: MILLRACE_DATA, else .millrace)")
-			.option("--server <host:port>", "the server (default: MILLRACE_SERVER, else the data directory's)");
-	const ask = (flags: ServerFlags, action: (client: Client) => Promise<void>) => {
-		assertServerOrData(flags);
-		return withClient(flags, action);
-	};
-	add("list", "list all experiments, the newest first: id, state, progress, trials, name").action(
-		(flags: ServerFlags) => ask(flags, list),
+	addExample(experiment, "experiment list");
+	const add = (name: string, description: string) => addServerFlags(experiment.command(name).description(description));
+	const list = add("list", "list all experiments, the newest first");
+	addJsonFlag(list, "a line each").action((flags: ServerFlags & JsonFlag) =>
+		withClient(flags, async (client) => {
+			await printList(terminal, flags, client.listExperiments(), { columns, none: "no experiments" });
+		}),
 	);
+	addExample(list, "experiment list");
 	const addOfOne = (name: string, description: string, action: (experiment: Experiment) => Promise<string>) =>
-		add(name, description)
+		addExample(add(name, description), `experiment ${name} 2`)
 			.argument("<id>", "the experiment", experimentId)
 			.action((id: number, flags: ServerFlags) =>
-				ask(flags, async (client) => {
-					await print(`experiment ${id}: ${await action(await client.getExperiment(id))}\n`);
+				withClient(flags, async (client) => {
+					await terminal.print(`experiment ${id}: ${await action(await client.getExperiment(id))}\n`);
 				}),
 			);
 	addOfOne("pause", "ask its trials to stop at their next commit, to go on later", async (one) => {
@@ -64,16 +66,10 @@ function stateOf({ state, trialCount }: Experiment, asked: string): string {
 	return state === "ACTIVE" && trialCount > 0 ? `ACTIVE, to be ${asked} at the next commit` : state;
 }
 
-async function list(client: Client): Promise<void> {
-	const experiments = await client.listExperiments();
-	if (experiments.length === 0) {
-		process.stderr.write("millrace: no experiments\n");
-	}
-	const width = String(experiments[0]?.id ?? 0).length;
-	const lines = experiments.map(({ id, state, progress, trialCount, name }) => {
-		const part = `${Math.floor(progress * 100)}%`.padStart(4);
-		const trials = trialCount === 1 ? "1 trial" : `${trialCount} trials`;
-		return `${String(id).padStart(width)}  ${state.padEnd(9)}  ${part}  ${trials.padStart(8)}  ${name}\n`;
-	});
-	await print(lines.join(""));
-}
+const columns: readonly Column<Experiment>[] = [
+	{ title: "ID", text: ({ id }) => String(id), align: "right" },
+	{ title: "STATE", text: ({ state }) => state, style: stateStyle },
+	{ title: "DONE", text: ({ progress }) => `${Math.floor(progress * 100)}%`, align: "right" },
+	{ title: "TRIALS", text: ({ trialCount }) => String(trialCount), align: "right" },
+	{ title: "NAME", text: ({ name }) => name, isCuttable: true },
+];

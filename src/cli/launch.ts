@@ -11,8 +11,10 @@ import { preemptRun } from "../launcher/preempt-run.js";
 import { withLogsKept } from "../logs-kept.js";
 import { watchParentPipe } from "../parent-pipe.js";
 import { onStopSignals } from "../stop-signals.js";
+import { addExample } from "./example.js";
 import { addNodeFlags, type NodeFlags, nodesOf } from "./node-flags.js";
 import { seconds } from "./seconds.js";
+import type { Terminal } from "./terminal.js";
 import { watchNpx } from "./watch-npx.js";
 
 /** How long the server may take to say how the run ended before its failure is reported, in milliseconds. */
@@ -26,7 +28,7 @@ interface LaunchFlags extends NodeFlags {
 }
 
 /** Adds `millrace launch`: it owns the workers of one node, as torchrun does. */
-export function addLaunchCommand(program: Command): void {
+export function addLaunchCommand(program: Command, terminal: Terminal): void {
 	const command = program
 		.command("launch")
 		.summary("start the workers of this node")
@@ -43,10 +45,11 @@ export function addLaunchCommand(program: Command): void {
 		)
 		.option("--failure-grace <seconds>", "how long the other workers may go on after one failed", seconds, 5)
 		.passThroughOptions()
-		.action(runLaunch);
+		.action((words: string[], flags: LaunchFlags) => runLaunch(words, flags, terminal));
+	addExample(command, "launch --nproc-per-node 2 -- npx tsx worker.ts");
 }
 
-async function runLaunch(command: string[], flags: LaunchFlags): Promise<void> {
+async function runLaunch(command: string[], flags: LaunchFlags, terminal: Terminal): Promise<void> {
 	const { nodeCount, nodeRank, env } = nodesOf(flags, process.env);
 	const stopSignals = onStopSignals({ output: [process.stdout, process.stderr] });
 	watchNpx(() => stopSignals.ask("SIGTERM"));
@@ -79,10 +82,10 @@ async function runLaunch(command: string[], flags: LaunchFlags): Promise<void> {
 		process.stderr.write(`millrace: the server did not take the last ${lines} of the log of the trial in time\n`);
 	}
 	if (isOrphan) {
-		process.exitCode = exitCodes.parentLost;
+		terminal.exitCode = exitCodes.parentLost;
 	} else {
 		const isPreempted = async () => (await lastRunState(env)) === TrialRunState.PREEMPTED;
-		process.exitCode = exitCode === exitCodes.done && (await isPreempted()) ? exitCodes.preempted : exitCode;
+		terminal.exitCode = exitCode === exitCodes.done && (await isPreempted()) ? exitCodes.preempted : exitCode;
 	}
 }
 

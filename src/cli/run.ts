@@ -11,28 +11,27 @@ import { runTrial } from "../launcher/run-trial.js";
 import { watchParentPipe } from "../parent-pipe.js";
 import { connect } from "../sdk/connect.js";
 import { onStopSignals } from "../stop-signals.js";
+import { addExample } from "./example.js";
 import { seconds } from "./seconds.js";
-import { namedServer } from "./trial.js";
+import { addServerFlags, namedServer, type ServerFlags } from "./server-flags.js";
+import type { Terminal } from "./terminal.js";
 import { trialId } from "./trial-id.js";
 import { watchNpx } from "./watch-npx.js";
 
-interface RunFlags {
-	data?: string;
-	server?: string;
+interface RunFlags extends ServerFlags {
 	trial?: number;
 	retryErrors?: boolean;
 	grace?: number;
 }
 
 /** Adds `millrace run`: it owns a trial, from its record to its end. */
-export function addRunCommand(program: Command): void {
-	program
+export function addRunCommand(program: Command, terminal: Terminal): void {
+	const command = program
 		.command("run")
 		.summary("run the experiment of a YAML file")
 		.description("Record the experiment of a YAML file, and run its entrypoint until its trial is done.")
-		.argument("<config>", "the experiment's YAML file, with Determined's keys")
-		.option("--data <directory>", "the data directory (default: MILLRACE_DATA, else .millrace)")
-		.option("--server <host:port>", "the server (default: MILLRACE_SERVER, else the data directory's)")
+		.argument("<config>", "the experiment's YAML file, with Determined's keys");
+	addServerFlags(command)
 		.option("--trial <id>", "go on with this trial, instead of recording another", trialId)
 		.option("--retry-errors", "with --trial: process the records that failed once more")
 		.option(
@@ -40,10 +39,11 @@ export function addRunCommand(program: Command): void {
 			"how long the workers may take to commit and end after SIGTERM (default: MILLRACE_GRACE, else 30)",
 			seconds,
 		)
-		.action(run);
+		.action((path: string, flags: RunFlags) => run(path, flags, terminal));
+	addExample(command, "run experiment.yaml", "run experiment.yaml --trial 5 --retry-errors");
 }
 
-async function run(path: string, flags: RunFlags): Promise<void> {
+async function run(path: string, flags: RunFlags, terminal: Terminal): Promise<void> {
 	const { config, warnings } = readExperimentFile(path);
 	for (const warning of warnings) {
 		process.stderr.write(`millrace: warning: ${path}: ${warning}\n`);
@@ -100,7 +100,7 @@ async function run(path: string, flags: RunFlags): Promise<void> {
 	stopSignals.deliver((signal) => trial.interrupt(signal));
 	const exitCode = await trial.finished;
 	connection.close();
-	process.exitCode = isOrphan ? exitCodes.parentLost : exitCode;
+	terminal.exitCode = isOrphan ? exitCodes.parentLost : exitCode;
 }
 
 /** Lets an error name the file whose content is at fault. */

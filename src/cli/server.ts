@@ -3,6 +3,9 @@ import type { ServerAddress } from "../data-directory.js";
 import { signalExitCode } from "../exit-codes.js";
 import { onStopSignals } from "../stop-signals.js";
 import { version } from "../version.js";
+import { addExample } from "./example.js";
+import { addServerInfoCommand } from "./server-info.js";
+import type { Terminal } from "./terminal.js";
 import { untilUnused } from "./unused-server.js";
 import { watchNpx } from "./watch-npx.js";
 
@@ -19,8 +22,8 @@ interface ServerFlags {
 const embeddedWaitMs = 10_000;
 
 /** Adds `millrace server`. */
-export function addServerCommand(program: Command): void {
-	program
+export function addServerCommand(program: Command, terminal: Terminal): void {
+	const command = program
 		.command("server")
 		.summary("serve a data directory")
 		.description("Serve a data directory until SIGTERM or SIGINT.")
@@ -34,7 +37,9 @@ export function addServerCommand(program: Command): void {
 				.argParser(leaseMs),
 		)
 		.addOption(new Option("--embedded", "serve on a free port until nobody is connected any more").hideHelp())
-		.action(serve);
+		.action((flags: ServerFlags) => serve(flags));
+	addExample(command, "server --data /var/lib/millrace --port 8090");
+	addServerInfoCommand(command, terminal);
 }
 
 async function serve(flags: ServerFlags): Promise<void> {

@@ -4,23 +4,26 @@ import { hparamsOf } from "../experiment-config.js";
 import { readExperimentFile } from "../launcher/experiment-file.js";
 import { resumeCommand } from "../launcher/resume-command.js";
 import type { Client } from "../sdk/index.js";
-import { namedServer, print, type ServerFlags, withClient } from "./trial.js";
+import { addExample } from "./example.js";
+import { addServerFlags, namedServer, type ServerFlags, withClient } from "./server-flags.js";
+import type { Terminal } from "./terminal.js";
 
 /** Adds `millrace trial create`: it records a trial whose workers others start. */
-export function addTrialCreateCommand(trial: Command): void {
-	trial
+export function addTrialCreateCommand(trial: Command, terminal: Terminal): void {
+	const command = trial
 		.command("create")
 		.description("record the experiment of a YAML file with a trial, without running it, and print the trial's id")
-		.argument("<config>", "the experiment's YAML file, with Determined's keys")
-		.option("--data <directory>", "the data directory (default: MILLRACE_DATA, else .millrace)")
-		.option("--server <host:port>", "the server (default: MILLRACE_SERVER, else the data directory's)")
-		.action((path: string, flags: ServerFlags) => withClient(flags, (client) => createTrial(client, path, flags)));
+		.argument("<config>", "the experiment's YAML file, with Determined's keys");
+	addServerFlags(command).action((path: string, flags: ServerFlags) =>
+		withClient(flags, (client) => createTrial(client, path, flags, terminal), { mayCreate: true }),
+	);
+	addExample(command, "trial create experiment.yaml");
 }
 
-async function createTrial(client: Client, path: string, flags: ServerFlags): Promise<void> {
+async function createTrial(client: Client, path: string, flags: ServerFlags, terminal: Terminal): Promise<void> {
 	const { config, warnings } = readExperimentFile(path);
 	for (const warning of warnings) {
-		process.stderr.write(`millrace: warning: ${path}: ${warning}\n`);
+		terminal.say(`warning: ${path}: ${warning}`);
 	}
 	const experiment = await client.createExperiment(config);
 	const options = { hparams: hparamsOf(config), maxRestarts: config.max_restarts };
@@ -34,9 +37,11 @@ async function createTrial(client: Client, path: string, flags: ServerFlags): Pr
 		`torchrun, mpirun, srun and the like run it with ${assignments({ ...server, MILLRACE_TRIAL_ID: String(id) })}`,
 		`on N nodes, on each: npx millrace launch ${nodes} --server ${address} --trial ${id} -- WORKER`,
 	];
-	process.stderr.write(lines.map((line) => `millrace: ${line}\n`).join(""));
+	for (const line of lines) {
+		terminal.say(line);
+	}
 	// Alone on stdout, for scripts.
-	await print(`${id}\n`);
+	await terminal.print(`${id}\n`);
 }
 
 function runCommand(configPath: string, trialId: number, flags: ServerFlags): string {

@@ -1,7 +1,9 @@
 import { type Command, InvalidArgumentError, Option } from "commander";
 import type { LogLevelName, TrialLogOptions } from "../sdk/index.js";
 import { logLevelNames } from "../sdk/log-level.js";
-import { assertServerOrData, print, type ServerFlags, withClient } from "./trial.js";
+import { addExample } from "./example.js";
+import { addServerFlags, type ServerFlags, withClient } from "./server-flags.js";
+import type { Terminal } from "./terminal.js";
 import { trialId } from "./trial-id.js";
 
 interface LogFlags extends ServerFlags {
@@ -15,8 +17,8 @@ interface LogFlags extends ServerFlags {
 }
 
 /** Adds `millrace trial logs`: it prints what the workers of a trial printed. */
-export function addTrialLogsCommand(trial: Command): void {
-	trial
+export function addTrialLogsCommand(trial: Command, terminal: Terminal): void {
+	const command = trial
 		.command("logs")
 		.description("print what the workers of a trial printed, with time, rank and level")
 		.argument("<id>", "the trial", trialId)
@@ -28,16 +30,12 @@ export function addTrialLogsCommand(trial: Command): void {
 			new Option("--level <level>", "only lines of this level or a graver one").choices(logLevelNames).argParser(level),
 		)
 		.option("--search <text>", "only lines that contain this text, in any case")
-		.option("--regex", "take the text of --search for a regular expression of JavaScript")
-		.option("--data <directory>", "the data directory (default: MILLRACE_DATA, else .millrace)")
-		.option("--server <host:port>", "the server (default: MILLRACE_SERVER, else the data directory's)")
-		.action((id: number, flags: LogFlags) => {
-			assertServerOrData(flags);
-			return printLogs(id, flags);
-		});
+		.option("--regex", "take the text of --search for a regular expression of JavaScript");
+	addServerFlags(command).action((id: number, flags: LogFlags) => printLogs(id, flags, terminal));
+	addExample(command, "trial logs 5 --follow --tail 100", 'trial logs 5 --rank 1 --search "out of memory"');
 }
 
-function printLogs(id: number, flags: LogFlags): Promise<void> {
+function printLogs(id: number, flags: LogFlags, terminal: Terminal): Promise<void> {
 	const options: TrialLogOptions = {
 		follow: flags.follow,
 		head: flags.head,
@@ -49,7 +47,7 @@ function printLogs(id: number, flags: LogFlags): Promise<void> {
 	};
 	return withClient(flags, async (client) => {
 		for await (const { message } of client.getTrial(id).iterLogs(options)) {
-			await print(`${message}\n`);
+			await terminal.print(`${message}\n`);
 		}
 	});
 }

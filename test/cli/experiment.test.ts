@@ -20,7 +20,7 @@ describe("millrace experiment", { timeout: 120_000 }, () => {
 		await server.client(TrialService).reportTrialProgress(call);
 		assert.equal(
 			(await run("list")).stdout,
-			"2  ACTIVE      99%   1 trial  test\n1  ACTIVE       0%  0 trials  no trials\n",
+			"ID  STATE   DONE  TRIALS  NAME\n 2  ACTIVE   99%       1  test\n 1  ACTIVE    0%       0  no trials\n",
 		);
 		const steps: readonly (readonly [command: string, stdout: string])[] = [
 			["pause", "experiment 2: ACTIVE, to be PAUSED at the next commit\n"],

@@ -1,0 +1,63 @@
+import { existsSync } from "node:fs";
+import type { Command } from "commander";
+import { dataDirectory } from "../data-directory.js";
+import { MillraceError } from "../errors.js";
+import type { Client } from "../sdk/index.js";
+
+/** Which server a command asks. */
+export interface ServerFlags {
+	data?: string;
+	server?: string;
+}
+
+/** What a command does with a server. */
+export interface ServerUse {
+	/** Whether it may make a data directory where there is none, as a command that creates something may. Default false. */
+	readonly mayCreate?: boolean;
+}
+
+/** Adds the flags that name the server of a command. */
+export function addServerFlags(command: Command): Command {
+	return command
+		.option("--data <directory>", "the data directory (default: MILLRACE_DATA, else .millrace)")
+		.option("--server <host:port>", "the server (default: MILLRACE_SERVER, else the data directory's)");
+}
+
+/** Returns the address of the server, if the flags or the environment name one rather than a data directory. */
+export function namedServer(flags: ServerFlags): string | undefined {
+	return flags.server || (flags.data ? undefined : process.env.MILLRACE_SERVER) || undefined;
+}
+
+/**
+ * Gives the action a client of the server that the flags name, which is closed after it.
+ *
+ * Throws `failed_precondition` if they name a data directory that is not there, unless it may be made: who asks in the
+ * wrong folder must not leave an empty one there.
+ */
+export async function withClient(
+	flags: ServerFlags,
+	action: (client: Client) => Promise<void>,
+	{ mayCreate = false }: ServerUse = {},
+): Promise<void> {
+	if (!mayCreate) {
+		assertServerOrData(flags);
+	}
+	const { Client } = await import("../sdk/index.js");
+	const client = new Client({ server: flags.server, dataDirectory: flags.data });
+	try {
+		await action(client);
+	} finally {
+		await client.close();
+	}
+}
+
+/** Throws `failed_precondition` if the flags name no server, and a data directory that is not there. */
+export function assertServerOrData(flags: ServerFlags): void {
+	const directory = dataDirectory(flags.data);
+	if (namedServer(flags) === undefined && !existsSync(directory)) {
+		throw new MillraceError(
+			"failed_precondition",
+			`there is no data directory ${directory}; run this in the folder of the run, or give --data or --server`,
+		);
+	}
+}
