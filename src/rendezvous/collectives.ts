@@ -14,6 +14,8 @@ export interface Channel {
 	readonly address: CollectiveChannel;
 	/** How messages call it. */
 	readonly name: string;
+	/** The node of its members; of no meaning for the world's. */
+	readonly nodeRank: number;
 	/** The number of its members. */
 	readonly size: number;
 	/**
@@ -29,8 +31,11 @@ export interface Channel {
 	last: Answer | undefined;
 }
 
-interface OpenOperation {
+/** An operation that is not answered yet. */
+export interface OpenOperation {
 	readonly number: number;
+	/** When the first contribution came to this server. */
+	readonly since: number;
 	readonly contributions: Map<number, Contribution>;
 	/** The ranks that wait for the answer: all that have contributed but those that remember it. */
 	readonly waiting: Set<number>;
@@ -71,7 +76,7 @@ export function contribute(state: RunState, event: Contributed, now: number): Ru
 	if (wrong !== undefined) {
 		return failRun(state, `rank ${rank} is at operation ${number} of the ${channel.name}, the others at ${wrong}`);
 	}
-	const operation = openOperation(channel, number);
+	const operation = openOperation(channel, number, now);
 	const [otherRank, given] = operation.contributions.entries().next().value ?? [rank, contribution];
 	if (given.operation !== contribution.operation) {
 		return failRun(
@@ -197,6 +202,7 @@ function channelOf(state: RunState, address: CollectiveChannel, member: MemberSt
 		channel = {
 			key,
 			address,
+			nodeRank,
 			name: isNode ? `${whose} on node ${nodeRank}` : whose,
 			size: isNode ? localWorldSize : state.worldSize,
 			answered: state.isReturning ? undefined : 0,
@@ -209,10 +215,10 @@ function channelOf(state: RunState, address: CollectiveChannel, member: MemberSt
 	return channel;
 }
 
-function openOperation(channel: Channel, number: number): OpenOperation {
+function openOperation(channel: Channel, number: number, now: number): OpenOperation {
 	let operation = channel.open.get(number);
 	if (operation === undefined) {
-		operation = { number, contributions: new Map(), waiting: new Set(), answered: undefined };
+		operation = { number, since: now, contributions: new Map(), waiting: new Set(), answered: undefined };
 		channel.open.set(number, operation);
 	}
 	return operation;
@@ -222,7 +228,8 @@ function keyOf(address: CollectiveChannel, nodeRank: number): string {
 	return `${address.caller}:${address.scope === Scope.NODE ? nodeRank : "world"}`;
 }
 
-function kindOf({ contributions }: OpenOperation): Operation {
+/** Tells which operation it is. */
+export function kindOf({ contributions }: OpenOperation): Operation {
 	return contributions.values().next().value?.operation ?? Operation.UNSPECIFIED;
 }
 

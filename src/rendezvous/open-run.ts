@@ -4,6 +4,7 @@ import { type JoinRequest, PeerSchema } from "../gen/millrace/v1/rendezvous_pb.j
 import type { AttendResponseSchema } from "../gen/millrace/v1/rendezvous_service_pb.js";
 import { MemberSchema, TrialRunState } from "../gen/millrace/v1/trial_pb.js";
 import type { ErrorLog } from "../rpc/status.js";
+import { type RunActivity, runActivity } from "./activity.js";
 import { answerMessages } from "./answer-messages.js";
 import type { RunLedger } from "./run-ledger.js";
 import type { LostMember, MemberProgress, RunEffect, RunEvent, RunState } from "./state.js";
@@ -56,6 +57,11 @@ export class OpenRun {
 	/** Whether anybody is a member. */
 	get hasMembers(): boolean {
 		return this.#state.members.size > 0;
+	}
+
+	/** What its members are at; undefined once it has ended. */
+	get activity(): RunActivity | undefined {
+		return this.#state.phase === "ended" ? undefined : runActivity(this.#state, this.#around.now());
 	}
 
 	/** Whether a worker is a member, of a run that has not ended. */

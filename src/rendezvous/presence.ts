@@ -1,6 +1,14 @@
 import type { JoinRequest } from "../gen/millrace/v1/rendezvous_pb.js";
 import { absentRanks, nodeConflict } from "./membership.js";
-import { failRun, type MemberProgress, memberWith, type RunEffect, type RunEvent, type RunState } from "./state.js";
+import {
+	type Alive,
+	failRun,
+	type MemberProgress,
+	memberWith,
+	type RunEffect,
+	type RunEvent,
+	type RunState,
+} from "./state.js";
 
 /** How long a member whose connection was closed has to come back. */
 export const reconnectGraceMs = 1_000;
@@ -15,7 +23,11 @@ export interface MemberState {
 	attempt: number;
 	/** When it is gone, unless it is heard of before. */
 	goneAt: number;
+	/** When it was heard of last. */
+	heardAt: number;
 	progress: MemberProgress | undefined;
+	/** Since when it has been where its progress says. */
+	unchangedSince: number;
 }
 
 /** A worker that waits for the process which has its rank to go. */
@@ -50,6 +62,7 @@ export function join(
 	present.session = session;
 	present.attempt = request.attempt;
 	present.goneAt = now + state.leaseMs;
+	present.heardAt = now;
 	const effects: RunEffect[] = replaced === undefined ? [] : [{ kind: "replace", session: replaced }];
 	effects.push({ kind: "welcome-back", session });
 	if (state.phase === "running") {
@@ -68,7 +81,8 @@ function wait(state: RunState, request: JoinRequest, session: number, now: numbe
 function admit(state: RunState, request: JoinRequest, session: number, now: number): RunEffect[] {
 	const goneAt = now + state.leaseMs;
 	const { attempt } = request;
-	state.members.set(request.rank, { join: request, session, attempt, goneAt, progress: undefined });
+	const seen = { heardAt: now, progress: undefined, unchangedSince: now };
+	state.members.set(request.rank, { join: request, session, attempt, goneAt, ...seen });
 	state.joinDeadline ??= now + (request.joinTimeoutMs || defaultJoinTimeoutMs);
 	const effects: RunEffect[] = [{ kind: "admit", session, join: request }];
 	if (state.members.size === state.worldSize) {
@@ -83,12 +97,32 @@ function admit(state: RunState, request: JoinRequest, session: number, now: numb
 }
 
 /** Notes a sign of life, which every message is. */
-export function hear(state: RunState, rank: number, session: number, now: number, progress?: MemberProgress): void {
+export function hear(state: RunState, { rank, session }: Pick<Alive, "rank" | "session">, now: number): void {
 	const member = memberWith(state, rank, session);
 	if (member !== undefined) {
 		member.goneAt = now + state.leaseMs;
-		member.progress = progress ?? member.progress;
+		member.heardAt = now;
 	}
+}
+
+/** Notes how far a member is, and since when it has been there. */
+export function tell(state: RunState, { rank, session, progress, unchangedMs = 0 }: Alive, now: number): void {
+	const member = memberWith(state, rank, session);
+	if (member !== undefined) {
+		const since = now - unchangedMs;
+		// A message that was held up on its way must not make it look as if something had happened.
+		member.unchangedSince = isSame(member.progress, progress) ? Math.min(member.unchangedSince, since) : since;
+		member.progress = progress;
+	}
+}
+
+function isSame(before: MemberProgress | undefined, after: MemberProgress): boolean {
+	return (
+		before?.step === after.step &&
+		before.inFlight?.first === after.inFlight?.first &&
+		before.inFlight?.end === after.inFlight?.end &&
+		(before.isLoading ?? false) === (after.isLoading ?? false)
+	);
 }
 
 /** Gives a member whose connection was closed the time to come back. */

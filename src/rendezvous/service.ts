@@ -3,6 +3,7 @@ import type { AttendRequest, RendezvousService } from "../gen/millrace/v1/rendez
 import type { TrialRunState } from "../gen/millrace/v1/trial_pb.js";
 import type { DuplexContext, ServiceHandlers } from "../rpc/handler.js";
 import type { ErrorLog } from "../rpc/status.js";
+import type { RunActivity } from "./activity.js";
 import { checkedContribution, checkedJoin, checkedRecollection } from "./attend-checks.js";
 import { createAwakeClock } from "./awake-clock.js";
 import { OpenRun, type Outgoing, type Session } from "./open-run.js";
@@ -16,6 +17,8 @@ export interface Rendezvous {
 	runClosed(trialId: number, trialRunId: number, state: TrialRunState, reason: string): void;
 	/** Tells whether a run has members, those among them that were gone for less than their time to come back. */
 	hasMembers(trialId: number, trialRunId: number): boolean;
+	/** Tells what the members of a run are at; undefined if none of them was here since this server's start. */
+	activityOf(trialId: number, trialRunId: number): RunActivity | undefined;
 	/** How long a silent member is kept, in milliseconds. */
 	readonly leaseMs: number;
 	/** Tells the time that counts for leases, in milliseconds; it stands still while this process does. */
@@ -160,6 +163,7 @@ export function createRendezvousService({ ledger, log, leaseMs = defaultLeaseMs 
 		handlers: { attend },
 		leaseMs,
 		now,
+		activityOf: (trialId, trialRunId) => runs.get(`${trialId}/${trialRunId}`)?.activity,
 		hasMembers: (trialId, trialRunId) => runs.get(`${trialId}/${trialRunId}`)?.hasMembers ?? false,
 		runClosed: (trialId, trialRunId, state, reason) => runs.get(`${trialId}/${trialRunId}`)?.tellClosed(state, reason),
 		close() {
@@ -185,8 +189,15 @@ function eventOf({ id: session, join: { rank } }: Session, { message }: AttendRe
 			return { kind: "contribute", rank, session, contribution, answered: answered ? { preempted } : undefined };
 		}
 		case "heartbeat": {
-			const { step, inFlight } = message.value;
-			return { kind: "alive", rank, session, progress: { step, inFlight } };
+			const { step, inFlight, loading: isLoading, unchangedMs } = message.value;
+			// What cannot be true is no reason to end a run.
+			return {
+				kind: "alive",
+				rank,
+				session,
+				progress: { step, inFlight, isLoading },
+				unchangedMs: Math.max(0, unchangedMs),
+			};
 		}
 		case "leave":
 			return { kind: "leave", rank, session, reason: message.value.reason };

@@ -29,10 +29,22 @@ export interface RunState {
 	stuckCheckAt: number | undefined;
 }
 
-/** How far a member is, as far as it has told. `inFlight` are the records that it is processing. */
+/** How far a member is, as far as it has told. `inFlight` are the records that it is loading or processing. */
 export interface MemberProgress {
 	readonly step: number;
 	readonly inFlight?: { readonly first: bigint; readonly end: bigint } | undefined;
+	/** Whether they are still being loaded. Default false. */
+	readonly isLoading?: boolean | undefined;
+}
+
+/** A sign of life that says how far a member is, and for how long it has been there. */
+export interface Alive {
+	readonly kind: "alive";
+	readonly rank: number;
+	readonly session: number;
+	readonly progress: MemberProgress;
+	/** In milliseconds. Default 0, which older workers send. */
+	readonly unchangedMs?: number | undefined;
 }
 
 /** A member that was lost, and what it last told. */
@@ -65,7 +77,7 @@ export interface Contributed {
 export type RunEvent =
 	| { readonly kind: "join"; readonly join: JoinRequest; readonly session: number; readonly isMember: boolean }
 	| { readonly kind: "recorded" }
-	| { readonly kind: "alive"; readonly rank: number; readonly session: number; readonly progress: MemberProgress }
+	| Alive
 	| Contributed
 	| { readonly kind: "decided"; readonly channel: string; readonly preempted: boolean }
 	| { readonly kind: "disconnect"; readonly rank: number; readonly session: number }

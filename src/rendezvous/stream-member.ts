@@ -77,6 +77,8 @@ export class StreamMember implements RendezvousMember {
 	#saidAt = 0;
 	#step: StepBegin | undefined;
 	#lastStep = 0;
+	/** Since when it is at this step, or at none. */
+	#stepSince: number;
 	#joined = false;
 	#closed = false;
 	#leaving: string | undefined;
@@ -88,6 +90,7 @@ export class StreamMember implements RendezvousMember {
 		this.#channel = channel;
 		this.#join = join;
 		this.signal = this.#lost.signal;
+		this.#stepSince = this.#now();
 		this.started = new Promise((resolve, reject) => {
 			this.#onStarted = resolve;
 			this.#onRefused = reject;
@@ -112,11 +115,13 @@ export class StreamMember implements RendezvousMember {
 	beginStep(step: StepBegin): void {
 		this.#step = step;
 		this.#lastStep = step.step;
+		this.#stepSince = this.#now();
 	}
 
 	endStep(): void {
 		this.#lastStep += this.#step?.isLoading ? 0 : 1;
 		this.#step = undefined;
+		this.#stepSince = this.#now();
 	}
 
 	async leave(reason: string): Promise<void> {
@@ -249,10 +254,12 @@ export class StreamMember implements RendezvousMember {
 
 	#heartbeat(): MessageInitShape<typeof HeartbeatSchema> {
 		const step = this.#lastStep;
+		const unchangedMs = Math.min(Math.round(this.#now() - this.#stepSince), 2 ** 31 - 1);
 		if (this.#step === undefined) {
-			return { step };
+			return { step, unchangedMs };
 		}
-		return { step, inFlight: { first: BigInt(this.#step.first), end: BigInt(this.#step.end) } };
+		const { first, end, isLoading: loading = false } = this.#step;
+		return { step, inFlight: { first: BigInt(first), end: BigInt(end) }, loading, unchangedMs };
 	}
 
 	#send(message: Sent["message"] & object): void {

@@ -1,5 +1,5 @@
 import { contribute, decided, failIfStuck } from "./collectives.js";
-import { disconnect, expire, hear, join, leave } from "./presence.js";
+import { disconnect, expire, hear, join, leave, tell } from "./presence.js";
 import type { RunEffect, RunEvent, RunState } from "./state.js";
 
 /** Applies an event to the state, and returns what has to be done. Asks no clock, and does nothing itself. */
@@ -16,10 +16,11 @@ export function transition(state: RunState, event: RunEvent, now: number): RunEf
 				session === undefined ? [] : [{ kind: "started", session } as const],
 			);
 		case "alive":
-			hear(state, event.rank, event.session, now, event.progress);
+			hear(state, event, now);
+			tell(state, event, now);
 			return [];
 		case "contribute":
-			hear(state, event.rank, event.session, now);
+			hear(state, event, now);
 			return contribute(state, event, now);
 		case "decided":
 			return decided(state, event.channel, event.preempted, now);
