@@ -193,8 +193,9 @@ async function addServices(
 	const owners = new RunOwners({ db, leaseMs: rendezvous.leaseMs, rendezvous });
 	const checkpointFiles = new CheckpointFiles(db, log);
 	const outputRemovals = new OutputRemovals(db, log);
-	const { runClosed } = rendezvous;
-	const context: ServiceContext = { db, defaultStorage, checkpointFiles, outputRemovals, owners, runClosed };
+	const { runClosed, activityOf: runActivity } = rendezvous;
+	const files = { defaultStorage, checkpointFiles, outputRemovals };
+	const context: ServiceContext = { db, ...files, owners, runActivity, runClosed };
 	const info = create(GetServerInfoResponseSchema, {
 		version,
 		clusterId: await clusterId(db),

@@ -7,6 +7,7 @@ import { checkpointFiles } from "./migrations/0004-checkpoint-files.js";
 import { experimentLists } from "./migrations/0005-experiment-lists.js";
 import { metricSources } from "./migrations/0006-metric-sources.js";
 import { logs } from "./migrations/0007-logs.js";
+import { commitSums } from "./migrations/0008-commit-sums.js";
 
 /** A change of the tables. Its number is its place in the list, from 1. */
 export interface Migration {
@@ -25,6 +26,7 @@ export const migrations: readonly Migration[] = [
 	experimentLists,
 	metricSources,
 	logs,
+	commitSums,
 ];
 
 /**

@@ -116,7 +116,7 @@ export async function commit(tx: Transaction, member: Member, request: CommitReq
 	if (trial.goal_end === null) {
 		throw new MillraceError("failed_precondition", `trial ${trial.id} has no plan yet; call BeginProgress first`);
 	}
-	await assertNext(tx, member, request, run);
+	const runRecords = await assertNext(tx, member, request, run);
 	assertPlausibleStep(request.step, run, trial.goal_end);
 	const ranges = await checkedRanges(tx, member, request, trial.goal_end);
 	await recordFailures(tx, member, run, trial, request.failures);
@@ -134,8 +134,8 @@ export async function commit(tx: Transaction, member: Member, request: CommitReq
 	const response = create(CommitResponseSchema, { recordsDone: BigInt(trial.records_done + recordCount) });
 	await tx.run(
 		`INSERT INTO commits
-			(trial_id, trial_run_id, rank, member_uuid, commit_number, part, step, finish, record_count, response, time)
-		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+			(trial_id, trial_run_id, rank, member_uuid, commit_number, part, step, finish, record_count, run_records, response, time)
+		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
 		member.trialId,
 		member.trialRunId,
 		member.rank,
@@ -145,15 +145,17 @@ export async function commit(tx: Transaction, member: Member, request: CommitReq
 		request.step,
 		request.finish,
 		recordCount,
+		runRecords + recordCount,
 		Buffer.from(toBinary(CommitResponseSchema, response)),
 		tx.now,
 	);
 	return response;
 }
 
-async function assertNext(tx: Transaction, member: Member, request: CommitRequest, run: TrialRunRow): Promise<void> {
-	const last = await tx.get<{ commit_number: number; step: number; finish: number }>(
-		`SELECT commit_number, step, finish FROM commits
+/** Returns how many records the worker's earlier commits in this run have. */
+async function assertNext(tx: Transaction, member: Member, request: CommitRequest, run: TrialRunRow): Promise<number> {
+	const last = await tx.get<{ commit_number: number; step: number; finish: number; run_records: number }>(
+		`SELECT commit_number, step, finish, run_records FROM commits
 		WHERE trial_id = ? AND trial_run_id = ? AND rank = ? AND member_uuid = ? ORDER BY commit_number DESC LIMIT 1`,
 		member.trialId,
 		member.trialRunId,
@@ -181,6 +183,7 @@ async function assertNext(tx: Transaction, member: Member, request: CommitReques
 	if (wrongPart !== undefined) {
 		throw new MillraceError("failed_precondition", wrongPart);
 	}
+	return last?.run_records ?? 0;
 }
 
 /** A step processes a record at least, but for the last one; a higher one would leave later runs no steps to count. */

@@ -49,6 +49,7 @@ import {
 import { closeAbandoned } from "./close-abandoned.js";
 import type { ServiceContext } from "./service-context.js";
 import { startTrialRun } from "./start-trial-run.js";
+import { trialActivity } from "./trial-activity.js";
 import { parseTrialPage } from "./trial-page.js";
 
 /** The most characters that a trial's program may say of what it does. */
@@ -72,6 +73,11 @@ export function createTrialService(context: ServiceContext): ServiceHandlers<typ
 		async getTrial({ trialId }) {
 			assertId("trial_id", trialId);
 			return { trial: await getFreshTrial(db, trialId) };
+		},
+
+		async getTrialActivity({ trialId }) {
+			assertId("trial_id", trialId);
+			return { activity: await trialActivity(context, trialId) };
 		},
 
 		async listTrials(request) {

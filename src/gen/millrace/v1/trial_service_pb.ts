@@ -13,13 +13,15 @@ import type { ModelVersionReference } from "./model_pb.js";
 import { file_millrace_v1_model } from "./model_pb.js";
 import type { Trial, TrialError, TrialOutput, TrialRun, TrialRunDecision, TrialRunState, TrialSortBy, TrialSourceInfoType, TrialState } from "./trial_pb.js";
 import { file_millrace_v1_trial } from "./trial_pb.js";
+import type { TrialActivity } from "./trial_activity_pb.js";
+import { file_millrace_v1_trial_activity } from "./trial_activity_pb.js";
 import type { JsonObject, Message } from "@bufbuild/protobuf";
 
 /**
  * Describes the file millrace/v1/trial_service.proto.
  */
 export const file_millrace_v1_trial_service: GenFile = /*@__PURE__*/
-  fileDesc("Ch9taWxscmFjZS92MS90cmlhbF9zZXJ2aWNlLnByb3RvEgttaWxscmFjZS52MSJ/ChJDcmVhdGVUcmlhbFJlcXVlc3QSEgoKcmVxdWVzdF9pZBgBIAEoCRIVCg1leHBlcmltZW50X2lkGAIgASgFEigKB2hwYXJhbXMYAyABKAsyFy5nb29nbGUucHJvdG9idWYuU3RydWN0EhQKDG1heF9yZXN0YXJ0cxgEIAEoBSI4ChNDcmVhdGVUcmlhbFJlc3BvbnNlEiEKBXRyaWFsGAEgASgLMhIubWlsbHJhY2UudjEuVHJpYWwiIwoPR2V0VHJpYWxSZXF1ZXN0EhAKCHRyaWFsX2lkGAEgASgFIjUKEEdldFRyaWFsUmVzcG9uc2USIQoFdHJpYWwYASABKAsyEi5taWxscmFjZS52MS5UcmlhbCLNAQoRTGlzdFRyaWFsc1JlcXVlc3QSEQoJcGFnZV9zaXplGAEgASgFEhIKCnBhZ2VfdG9rZW4YAiABKAkSFQoNZXhwZXJpbWVudF9pZBgDIAEoBRInCgZzdGF0ZXMYBCADKA4yFy5taWxscmFjZS52MS5UcmlhbFN0YXRlEikKB3NvcnRfYnkYBSABKA4yGC5taWxscmFjZS52MS5UcmlhbFNvcnRCeRImCghvcmRlcl9ieRgGIAEoDjIULm1pbGxyYWNlLnYxLk9yZGVyQnkiUQoSTGlzdFRyaWFsc1Jlc3BvbnNlEiIKBnRyaWFscxgBIAMoCzISLm1pbGxyYWNlLnYxLlRyaWFsEhcKD25leHRfcGFnZV90b2tlbhgCIAEoCSKLAQoUU3RhcnRUcmlhbFJ1blJlcXVlc3QSEgoKcmVxdWVzdF9pZBgBIAEoCRIQCgh0cmlhbF9pZBgCIAEoBRISCgp3b3JsZF9zaXplGAMgASgFEhIKCm93bmVyX2hvc3QYBCABKAkSEgoKb3duZXJfdXVpZBgFIAEoCRIRCglvd25lcl9waWQYBiABKAUiQQoVU3RhcnRUcmlhbFJ1blJlc3BvbnNlEigKCXRyaWFsX3J1bhgBIAEoCzIVLm1pbGxyYWNlLnYxLlRyaWFsUnVuIjwKEkdldFRyaWFsUnVuUmVxdWVzdBIQCgh0cmlhbF9pZBgBIAEoBRIUCgx0cmlhbF9ydW5faWQYAiABKAUiPwoTR2V0VHJpYWxSdW5SZXNwb25zZRIoCgl0cmlhbF9ydW4YASABKAsyFS5taWxscmFjZS52MS5UcmlhbFJ1biJ3ChJFbmRUcmlhbFJ1blJlcXVlc3QSEAoIdHJpYWxfaWQYASABKAUSFAoMdHJpYWxfcnVuX2lkGAIgASgFEikKBXN0YXRlGAMgASgOMhoubWlsbHJhY2UudjEuVHJpYWxSdW5TdGF0ZRIOCgZyZWFzb24YBCABKAkikwEKE0VuZFRyaWFsUnVuUmVzcG9uc2USLwoIZGVjaXNpb24YASABKA4yHS5taWxscmFjZS52MS5UcmlhbFJ1bkRlY2lzaW9uEigKCXRyaWFsX3J1bhgCIAEoCzIVLm1pbGxyYWNlLnYxLlRyaWFsUnVuEiEKBXRyaWFsGAMgASgLMhIubWlsbHJhY2UudjEuVHJpYWwiJQoRUGF1c2VUcmlhbFJlcXVlc3QSEAoIdHJpYWxfaWQYASABKAUiNwoSUGF1c2VUcmlhbFJlc3BvbnNlEiEKBXRyaWFsGAEgASgLMhIubWlsbHJhY2UudjEuVHJpYWwiKAoUQWN0aXZhdGVUcmlhbFJlcXVlc3QSEAoIdHJpYWxfaWQYASABKAUiOgoVQWN0aXZhdGVUcmlhbFJlc3BvbnNlEiEKBXRyaWFsGAEgASgLMhIubWlsbHJhY2UudjEuVHJpYWwiJAoQS2lsbFRyaWFsUmVxdWVzdBIQCgh0cmlhbF9pZBgBIAEoBSI2ChFLaWxsVHJpYWxSZXNwb25zZRIhCgV0cmlhbBgBIAEoCzISLm1pbGxyYWNlLnYxLlRyaWFsIsIBChxSZXBvcnRUcmlhbFNvdXJjZUluZm9SZXF1ZXN0EhAKCHRyaWFsX2lkGAEgASgFEi4KBHR5cGUYAiABKA4yIC5taWxscmFjZS52MS5UcmlhbFNvdXJjZUluZm9UeXBlEhkKD2NoZWNrcG9pbnRfdXVpZBgDIAEoCUgAEjsKDW1vZGVsX3ZlcnNpb24YBCABKAsyIi5taWxscmFjZS52MS5Nb2RlbFZlcnNpb25SZWZlcmVuY2VIAEIICgZzb3VyY2UiOAodUmVwb3J0VHJpYWxTb3VyY2VJbmZvUmVzcG9uc2USFwoPY2hlY2twb2ludF91dWlkGAEgASgJIlIKF0xpc3RUcmlhbE91dHB1dHNSZXF1ZXN0EhEKCXBhZ2Vfc2l6ZRgBIAEoBRISCgpwYWdlX3Rva2VuGAIgASgJEhAKCHRyaWFsX2lkGAMgASgFIl4KGExpc3RUcmlhbE91dHB1dHNSZXNwb25zZRIpCgdvdXRwdXRzGAEgAygLMhgubWlsbHJhY2UudjEuVHJpYWxPdXRwdXQSFwoPbmV4dF9wYWdlX3Rva2VuGAIgASgJIlEKE0tlZXBUcmlhbFJ1blJlcXVlc3QSEAoIdHJpYWxfaWQYASABKAUSFAoMdHJpYWxfcnVuX2lkGAIgASgFEhIKCm93bmVyX3V1aWQYAyABKAkiUgoUS2VlcFRyaWFsUnVuUmVzcG9uc2USEAoIbGVhc2VfbXMYASABKAUSKAoJdHJpYWxfcnVuGAIgASgLMhUubWlsbHJhY2UudjEuVHJpYWxSdW4iUAoWUHJlZW1wdFRyaWFsUnVuUmVxdWVzdBIQCgh0cmlhbF9pZBgBIAEoBRIUCgx0cmlhbF9ydW5faWQYAiABKAUSDgoGcmVhc29uGAMgASgJIkMKF1ByZWVtcHRUcmlhbFJ1blJlc3BvbnNlEigKCXRyaWFsX3J1bhgBIAEoCzIVLm1pbGxyYWNlLnYxLlRyaWFsUnVuIlEKFkxpc3RUcmlhbEVycm9yc1JlcXVlc3QSEQoJcGFnZV9zaXplGAEgASgFEhIKCnBhZ2VfdG9rZW4YAiABKAkSEAoIdHJpYWxfaWQYAyABKAUiWwoXTGlzdFRyaWFsRXJyb3JzUmVzcG9uc2USJwoGZXJyb3JzGAEgAygLMhcubWlsbHJhY2UudjEuVHJpYWxFcnJvchIXCg9uZXh0X3BhZ2VfdG9rZW4YAiABKAkiPwoXUmV0cnlUcmlhbEVycm9yc1JlcXVlc3QSEgoKcmVxdWVzdF9pZBgBIAEoCRIQCgh0cmlhbF9pZBgCIAEoBSJUChhSZXRyeVRyaWFsRXJyb3JzUmVzcG9uc2USIQoFdHJpYWwYASABKAsyEi5taWxscmFjZS52MS5UcmlhbBIVCg1yZW1vdmVkX2NvdW50GAIgASgDIlYKGlJlcG9ydFRyaWFsUHJvZ3Jlc3NSZXF1ZXN0EhAKCHRyaWFsX2lkGAEgASgFEhQKDHRyaWFsX3J1bl9pZBgCIAEoBRIQCghwcm9ncmVzcxgDIAEoASIdChtSZXBvcnRUcmlhbFByb2dyZXNzUmVzcG9uc2UiTwoVU2V0VHJpYWxTdGF0dXNSZXF1ZXN0EhAKCHRyaWFsX2lkGAEgASgFEhQKDHRyaWFsX3J1bl9pZBgCIAEoBRIOCgZzdGF0dXMYAyABKAkiGAoWU2V0VHJpYWxTdGF0dXNSZXNwb25zZSJxChpVcGRhdGVUcmlhbE1ldGFkYXRhUmVxdWVzdBISCgpyZXF1ZXN0X2lkGAEgASgJEhAKCHRyaWFsX2lkGAIgASgFEi0KCG1ldGFkYXRhGAMgASgLMhsubWlsbHJhY2UudjEuTWV0YWRhdGFDaGFuZ2UiSAobVXBkYXRlVHJpYWxNZXRhZGF0YVJlc3BvbnNlEikKCG1ldGFkYXRhGAEgASgLMhcuZ29vZ2xlLnByb3RvYnVmLlN0cnVjdDKzDQoMVHJpYWxTZXJ2aWNlElUKC0NyZWF0ZVRyaWFsEh8ubWlsbHJhY2UudjEuQ3JlYXRlVHJpYWxSZXF1ZXN0GiAubWlsbHJhY2UudjEuQ3JlYXRlVHJpYWxSZXNwb25zZSIDkAICEkwKCEdldFRyaWFsEhwubWlsbHJhY2UudjEuR2V0VHJpYWxSZXF1ZXN0Gh0ubWlsbHJhY2UudjEuR2V0VHJpYWxSZXNwb25zZSIDkAIBElIKCkxpc3RUcmlhbHMSHi5taWxscmFjZS52MS5MaXN0VHJpYWxzUmVxdWVzdBofLm1pbGxyYWNlLnYxLkxpc3RUcmlhbHNSZXNwb25zZSIDkAIBElsKDVN0YXJ0VHJpYWxSdW4SIS5taWxscmFjZS52MS5TdGFydFRyaWFsUnVuUmVxdWVzdBoiLm1pbGxyYWNlLnYxLlN0YXJ0VHJpYWxSdW5SZXNwb25zZSIDkAICElgKDEtlZXBUcmlhbFJ1bhIgLm1pbGxyYWNlLnYxLktlZXBUcmlhbFJ1blJlcXVlc3QaIS5taWxscmFjZS52MS5LZWVwVHJpYWxSdW5SZXNwb25zZSIDkAICEmEKD1ByZWVtcHRUcmlhbFJ1bhIjLm1pbGxyYWNlLnYxLlByZWVtcHRUcmlhbFJ1blJlcXVlc3QaJC5taWxscmFjZS52MS5QcmVlbXB0VHJpYWxSdW5SZXNwb25zZSIDkAICElUKC0dldFRyaWFsUnVuEh8ubWlsbHJhY2UudjEuR2V0VHJpYWxSdW5SZXF1ZXN0GiAubWlsbHJhY2UudjEuR2V0VHJpYWxSdW5SZXNwb25zZSIDkAIBElUKC0VuZFRyaWFsUnVuEh8ubWlsbHJhY2UudjEuRW5kVHJpYWxSdW5SZXF1ZXN0GiAubWlsbHJhY2UudjEuRW5kVHJpYWxSdW5SZXNwb25zZSIDkAICElIKClBhdXNlVHJpYWwSHi5taWxscmFjZS52MS5QYXVzZVRyaWFsUmVxdWVzdBofLm1pbGxyYWNlLnYxLlBhdXNlVHJpYWxSZXNwb25zZSIDkAICElsKDUFjdGl2YXRlVHJpYWwSIS5taWxscmFjZS52MS5BY3RpdmF0ZVRyaWFsUmVxdWVzdBoiLm1pbGxyYWNlLnYxLkFjdGl2YXRlVHJpYWxSZXNwb25zZSIDkAICEk8KCUtpbGxUcmlhbBIdLm1pbGxyYWNlLnYxLktpbGxUcmlhbFJlcXVlc3QaHi5taWxscmFjZS52MS5LaWxsVHJpYWxSZXNwb25zZSIDkAICEmEKD0xpc3RUcmlhbEVycm9ycxIjLm1pbGxyYWNlLnYxLkxpc3RUcmlhbEVycm9yc1JlcXVlc3QaJC5taWxscmFjZS52MS5MaXN0VHJpYWxFcnJvcnNSZXNwb25zZSIDkAIBEmQKEFJldHJ5VHJpYWxFcnJvcnMSJC5taWxscmFjZS52MS5SZXRyeVRyaWFsRXJyb3JzUmVxdWVzdBolLm1pbGxyYWNlLnYxLlJldHJ5VHJpYWxFcnJvcnNSZXNwb25zZSIDkAICEnMKFVJlcG9ydFRyaWFsU291cmNlSW5mbxIpLm1pbGxyYWNlLnYxLlJlcG9ydFRyaWFsU291cmNlSW5mb1JlcXVlc3QaKi5taWxscmFjZS52MS5SZXBvcnRUcmlhbFNvdXJjZUluZm9SZXNwb25zZSIDkAICEmQKEExpc3RUcmlhbE91dHB1dHMSJC5taWxscmFjZS52MS5MaXN0VHJpYWxPdXRwdXRzUmVxdWVzdBolLm1pbGxyYWNlLnYxLkxpc3RUcmlhbE91dHB1dHNSZXNwb25zZSIDkAIBEm0KE1JlcG9ydFRyaWFsUHJvZ3Jlc3MSJy5taWxscmFjZS52MS5SZXBvcnRUcmlhbFByb2dyZXNzUmVxdWVzdBooLm1pbGxyYWNlLnYxLlJlcG9ydFRyaWFsUHJvZ3Jlc3NSZXNwb25zZSIDkAICEl4KDlNldFRyaWFsU3RhdHVzEiIubWlsbHJhY2UudjEuU2V0VHJpYWxTdGF0dXNSZXF1ZXN0GiMubWlsbHJhY2UudjEuU2V0VHJpYWxTdGF0dXNSZXNwb25zZSIDkAICEm0KE1VwZGF0ZVRyaWFsTWV0YWRhdGESJy5taWxscmFjZS52MS5VcGRhdGVUcmlhbE1ldGFkYXRhUmVxdWVzdBooLm1pbGxyYWNlLnYxLlVwZGF0ZVRyaWFsTWV0YWRhdGFSZXNwb25zZSIDkAICQhpQAVoWbWlsbHJhY2UvdjE7bWlsbHJhY2V2MWIGcHJvdG8z", [file_google_protobuf_struct, file_millrace_v1_change, file_millrace_v1_list, file_millrace_v1_model, file_millrace_v1_trial]);
+  fileDesc("Ch9taWxscmFjZS92MS90cmlhbF9zZXJ2aWNlLnByb3RvEgttaWxscmFjZS52MSJ/ChJDcmVhdGVUcmlhbFJlcXVlc3QSEgoKcmVxdWVzdF9pZBgBIAEoCRIVCg1leHBlcmltZW50X2lkGAIgASgFEigKB2hwYXJhbXMYAyABKAsyFy5nb29nbGUucHJvdG9idWYuU3RydWN0EhQKDG1heF9yZXN0YXJ0cxgEIAEoBSI4ChNDcmVhdGVUcmlhbFJlc3BvbnNlEiEKBXRyaWFsGAEgASgLMhIubWlsbHJhY2UudjEuVHJpYWwiIwoPR2V0VHJpYWxSZXF1ZXN0EhAKCHRyaWFsX2lkGAEgASgFIjUKEEdldFRyaWFsUmVzcG9uc2USIQoFdHJpYWwYASABKAsyEi5taWxscmFjZS52MS5UcmlhbCIrChdHZXRUcmlhbEFjdGl2aXR5UmVxdWVzdBIQCgh0cmlhbF9pZBgBIAEoBSJIChhHZXRUcmlhbEFjdGl2aXR5UmVzcG9uc2USLAoIYWN0aXZpdHkYASABKAsyGi5taWxscmFjZS52MS5UcmlhbEFjdGl2aXR5Is0BChFMaXN0VHJpYWxzUmVxdWVzdBIRCglwYWdlX3NpemUYASABKAUSEgoKcGFnZV90b2tlbhgCIAEoCRIVCg1leHBlcmltZW50X2lkGAMgASgFEicKBnN0YXRlcxgEIAMoDjIXLm1pbGxyYWNlLnYxLlRyaWFsU3RhdGUSKQoHc29ydF9ieRgFIAEoDjIYLm1pbGxyYWNlLnYxLlRyaWFsU29ydEJ5EiYKCG9yZGVyX2J5GAYgASgOMhQubWlsbHJhY2UudjEuT3JkZXJCeSJRChJMaXN0VHJpYWxzUmVzcG9uc2USIgoGdHJpYWxzGAEgAygLMhIubWlsbHJhY2UudjEuVHJpYWwSFwoPbmV4dF9wYWdlX3Rva2VuGAIgASgJIosBChRTdGFydFRyaWFsUnVuUmVxdWVzdBISCgpyZXF1ZXN0X2lkGAEgASgJEhAKCHRyaWFsX2lkGAIgASgFEhIKCndvcmxkX3NpemUYAyABKAUSEgoKb3duZXJfaG9zdBgEIAEoCRISCgpvd25lcl91dWlkGAUgASgJEhEKCW93bmVyX3BpZBgGIAEoBSJBChVTdGFydFRyaWFsUnVuUmVzcG9uc2USKAoJdHJpYWxfcnVuGAEgASgLMhUubWlsbHJhY2UudjEuVHJpYWxSdW4iPAoSR2V0VHJpYWxSdW5SZXF1ZXN0EhAKCHRyaWFsX2lkGAEgASgFEhQKDHRyaWFsX3J1bl9pZBgCIAEoBSI/ChNHZXRUcmlhbFJ1blJlc3BvbnNlEigKCXRyaWFsX3J1bhgBIAEoCzIVLm1pbGxyYWNlLnYxLlRyaWFsUnVuIncKEkVuZFRyaWFsUnVuUmVxdWVzdBIQCgh0cmlhbF9pZBgBIAEoBRIUCgx0cmlhbF9ydW5faWQYAiABKAUSKQoFc3RhdGUYAyABKA4yGi5taWxscmFjZS52MS5UcmlhbFJ1blN0YXRlEg4KBnJlYXNvbhgEIAEoCSKTAQoTRW5kVHJpYWxSdW5SZXNwb25zZRIvCghkZWNpc2lvbhgBIAEoDjIdLm1pbGxyYWNlLnYxLlRyaWFsUnVuRGVjaXNpb24SKAoJdHJpYWxfcnVuGAIgASgLMhUubWlsbHJhY2UudjEuVHJpYWxSdW4SIQoFdHJpYWwYAyABKAsyEi5taWxscmFjZS52MS5UcmlhbCIlChFQYXVzZVRyaWFsUmVxdWVzdBIQCgh0cmlhbF9pZBgBIAEoBSI3ChJQYXVzZVRyaWFsUmVzcG9uc2USIQoFdHJpYWwYASABKAsyEi5taWxscmFjZS52MS5UcmlhbCIoChRBY3RpdmF0ZVRyaWFsUmVxdWVzdBIQCgh0cmlhbF9pZBgBIAEoBSI6ChVBY3RpdmF0ZVRyaWFsUmVzcG9uc2USIQoFdHJpYWwYASABKAsyEi5taWxscmFjZS52MS5UcmlhbCIkChBLaWxsVHJpYWxSZXF1ZXN0EhAKCHRyaWFsX2lkGAEgASgFIjYKEUtpbGxUcmlhbFJlc3BvbnNlEiEKBXRyaWFsGAEgASgLMhIubWlsbHJhY2UudjEuVHJpYWwiwgEKHFJlcG9ydFRyaWFsU291cmNlSW5mb1JlcXVlc3QSEAoIdHJpYWxfaWQYASABKAUSLgoEdHlwZRgCIAEoDjIgLm1pbGxyYWNlLnYxLlRyaWFsU291cmNlSW5mb1R5cGUSGQoPY2hlY2twb2ludF91dWlkGAMgASgJSAASOwoNbW9kZWxfdmVyc2lvbhgEIAEoCzIiLm1pbGxyYWNlLnYxLk1vZGVsVmVyc2lvblJlZmVyZW5jZUgAQggKBnNvdXJjZSI4Ch1SZXBvcnRUcmlhbFNvdXJjZUluZm9SZXNwb25zZRIXCg9jaGVja3BvaW50X3V1aWQYASABKAkiUgoXTGlzdFRyaWFsT3V0cHV0c1JlcXVlc3QSEQoJcGFnZV9zaXplGAEgASgFEhIKCnBhZ2VfdG9rZW4YAiABKAkSEAoIdHJpYWxfaWQYAyABKAUiXgoYTGlzdFRyaWFsT3V0cHV0c1Jlc3BvbnNlEikKB291dHB1dHMYASADKAsyGC5taWxscmFjZS52MS5UcmlhbE91dHB1dBIXCg9uZXh0X3BhZ2VfdG9rZW4YAiABKAkiUQoTS2VlcFRyaWFsUnVuUmVxdWVzdBIQCgh0cmlhbF9pZBgBIAEoBRIUCgx0cmlhbF9ydW5faWQYAiABKAUSEgoKb3duZXJfdXVpZBgDIAEoCSJSChRLZWVwVHJpYWxSdW5SZXNwb25zZRIQCghsZWFzZV9tcxgBIAEoBRIoCgl0cmlhbF9ydW4YAiABKAsyFS5taWxscmFjZS52MS5UcmlhbFJ1biJQChZQcmVlbXB0VHJpYWxSdW5SZXF1ZXN0EhAKCHRyaWFsX2lkGAEgASgFEhQKDHRyaWFsX3J1bl9pZBgCIAEoBRIOCgZyZWFzb24YAyABKAkiQwoXUHJlZW1wdFRyaWFsUnVuUmVzcG9uc2USKAoJdHJpYWxfcnVuGAEgASgLMhUubWlsbHJhY2UudjEuVHJpYWxSdW4iUQoWTGlzdFRyaWFsRXJyb3JzUmVxdWVzdBIRCglwYWdlX3NpemUYASABKAUSEgoKcGFnZV90b2tlbhgCIAEoCRIQCgh0cmlhbF9pZBgDIAEoBSJbChdMaXN0VHJpYWxFcnJvcnNSZXNwb25zZRInCgZlcnJvcnMYASADKAsyFy5taWxscmFjZS52MS5UcmlhbEVycm9yEhcKD25leHRfcGFnZV90b2tlbhgCIAEoCSI/ChdSZXRyeVRyaWFsRXJyb3JzUmVxdWVzdBISCgpyZXF1ZXN0X2lkGAEgASgJEhAKCHRyaWFsX2lkGAIgASgFIlQKGFJldHJ5VHJpYWxFcnJvcnNSZXNwb25zZRIhCgV0cmlhbBgBIAEoCzISLm1pbGxyYWNlLnYxLlRyaWFsEhUKDXJlbW92ZWRfY291bnQYAiABKAMiVgoaUmVwb3J0VHJpYWxQcm9ncmVzc1JlcXVlc3QSEAoIdHJpYWxfaWQYASABKAUSFAoMdHJpYWxfcnVuX2lkGAIgASgFEhAKCHByb2dyZXNzGAMgASgBIh0KG1JlcG9ydFRyaWFsUHJvZ3Jlc3NSZXNwb25zZSJPChVTZXRUcmlhbFN0YXR1c1JlcXVlc3QSEAoIdHJpYWxfaWQYASABKAUSFAoMdHJpYWxfcnVuX2lkGAIgASgFEg4KBnN0YXR1cxgDIAEoCSIYChZTZXRUcmlhbFN0YXR1c1Jlc3BvbnNlInEKGlVwZGF0ZVRyaWFsTWV0YWRhdGFSZXF1ZXN0EhIKCnJlcXVlc3RfaWQYASABKAkSEAoIdHJpYWxfaWQYAiABKAUSLQoIbWV0YWRhdGEYAyABKAsyGy5taWxscmFjZS52MS5NZXRhZGF0YUNoYW5nZSJIChtVcGRhdGVUcmlhbE1ldGFkYXRhUmVzcG9uc2USKQoIbWV0YWRhdGEYASABKAsyFy5nb29nbGUucHJvdG9idWYuU3RydWN0MpkOCgxUcmlhbFNlcnZpY2USVQoLQ3JlYXRlVHJpYWwSHy5taWxscmFjZS52MS5DcmVhdGVUcmlhbFJlcXVlc3QaIC5taWxscmFjZS52MS5DcmVhdGVUcmlhbFJlc3BvbnNlIgOQAgISTAoIR2V0VHJpYWwSHC5taWxscmFjZS52MS5HZXRUcmlhbFJlcXVlc3QaHS5taWxscmFjZS52MS5HZXRUcmlhbFJlc3BvbnNlIgOQAgESZAoQR2V0VHJpYWxBY3Rpdml0eRIkLm1pbGxyYWNlLnYxLkdldFRyaWFsQWN0aXZpdHlSZXF1ZXN0GiUubWlsbHJhY2UudjEuR2V0VHJpYWxBY3Rpdml0eVJlc3BvbnNlIgOQAgESUgoKTGlzdFRyaWFscxIeLm1pbGxyYWNlLnYxLkxpc3RUcmlhbHNSZXF1ZXN0Gh8ubWlsbHJhY2UudjEuTGlzdFRyaWFsc1Jlc3BvbnNlIgOQAgESWwoNU3RhcnRUcmlhbFJ1bhIhLm1pbGxyYWNlLnYxLlN0YXJ0VHJpYWxSdW5SZXF1ZXN0GiIubWlsbHJhY2UudjEuU3RhcnRUcmlhbFJ1blJlc3BvbnNlIgOQAgISWAoMS2VlcFRyaWFsUnVuEiAubWlsbHJhY2UudjEuS2VlcFRyaWFsUnVuUmVxdWVzdBohLm1pbGxyYWNlLnYxLktlZXBUcmlhbFJ1blJlc3BvbnNlIgOQAgISYQoPUHJlZW1wdFRyaWFsUnVuEiMubWlsbHJhY2UudjEuUHJlZW1wdFRyaWFsUnVuUmVxdWVzdBokLm1pbGxyYWNlLnYxLlByZWVtcHRUcmlhbFJ1blJlc3BvbnNlIgOQAgISVQoLR2V0VHJpYWxSdW4SHy5taWxscmFjZS52MS5HZXRUcmlhbFJ1blJlcXVlc3QaIC5taWxscmFjZS52MS5HZXRUcmlhbFJ1blJlc3BvbnNlIgOQAgESVQoLRW5kVHJpYWxSdW4SHy5taWxscmFjZS52MS5FbmRUcmlhbFJ1blJlcXVlc3QaIC5taWxscmFjZS52MS5FbmRUcmlhbFJ1blJlc3BvbnNlIgOQAgISUgoKUGF1c2VUcmlhbBIeLm1pbGxyYWNlLnYxLlBhdXNlVHJpYWxSZXF1ZXN0Gh8ubWlsbHJhY2UudjEuUGF1c2VUcmlhbFJlc3BvbnNlIgOQAgISWwoNQWN0aXZhdGVUcmlhbBIhLm1pbGxyYWNlLnYxLkFjdGl2YXRlVHJpYWxSZXF1ZXN0GiIubWlsbHJhY2UudjEuQWN0aXZhdGVUcmlhbFJlc3BvbnNlIgOQAgISTwoJS2lsbFRyaWFsEh0ubWlsbHJhY2UudjEuS2lsbFRyaWFsUmVxdWVzdBoeLm1pbGxyYWNlLnYxLktpbGxUcmlhbFJlc3BvbnNlIgOQAgISYQoPTGlzdFRyaWFsRXJyb3JzEiMubWlsbHJhY2UudjEuTGlzdFRyaWFsRXJyb3JzUmVxdWVzdBokLm1pbGxyYWNlLnYxLkxpc3RUcmlhbEVycm9yc1Jlc3BvbnNlIgOQAgESZAoQUmV0cnlUcmlhbEVycm9ycxIkLm1pbGxyYWNlLnYxLlJldHJ5VHJpYWxFcnJvcnNSZXF1ZXN0GiUubWlsbHJhY2UudjEuUmV0cnlUcmlhbEVycm9yc1Jlc3BvbnNlIgOQAgIScwoVUmVwb3J0VHJpYWxTb3VyY2VJbmZvEikubWlsbHJhY2UudjEuUmVwb3J0VHJpYWxTb3VyY2VJbmZvUmVxdWVzdBoqLm1pbGxyYWNlLnYxLlJlcG9ydFRyaWFsU291cmNlSW5mb1Jlc3BvbnNlIgOQAgISZAoQTGlzdFRyaWFsT3V0cHV0cxIkLm1pbGxyYWNlLnYxLkxpc3RUcmlhbE91dHB1dHNSZXF1ZXN0GiUubWlsbHJhY2UudjEuTGlzdFRyaWFsT3V0cHV0c1Jlc3BvbnNlIgOQAgESbQoTUmVwb3J0VHJpYWxQcm9ncmVzcxInLm1pbGxyYWNlLnYxLlJlcG9ydFRyaWFsUHJvZ3Jlc3NSZXF1ZXN0GigubWlsbHJhY2UudjEuUmVwb3J0VHJpYWxQcm9ncmVzc1Jlc3BvbnNlIgOQAgISXgoOU2V0VHJpYWxTdGF0dXMSIi5taWxscmFjZS52MS5TZXRUcmlhbFN0YXR1c1JlcXVlc3QaIy5taWxscmFjZS52MS5TZXRUcmlhbFN0YXR1c1Jlc3BvbnNlIgOQAgISbQoTVXBkYXRlVHJpYWxNZXRhZGF0YRInLm1pbGxyYWNlLnYxLlVwZGF0ZVRyaWFsTWV0YWRhdGFSZXF1ZXN0GigubWlsbHJhY2UudjEuVXBkYXRlVHJpYWxNZXRhZGF0YVJlc3BvbnNlIgOQAgJCGlABWhZtaWxscmFjZS92MTttaWxscmFjZXYxYgZwcm90bzM", [file_google_protobuf_struct, file_millrace_v1_change, file_millrace_v1_list, file_millrace_v1_model, file_millrace_v1_trial, file_millrace_v1_trial_activity]);
 
 /**
  * Asks for a new trial.
@@ -127,6 +129,48 @@ export const GetTrialResponseSchema: GenMessage<GetTrialResponse> = /*@__PURE__*
   messageDesc(file_millrace_v1_trial_service, 3);
 
 /**
+ * Asks what a trial is doing.
+ *
+ * @generated from message millrace.v1.GetTrialActivityRequest
+ */
+export type GetTrialActivityRequest = Message<"millrace.v1.GetTrialActivityRequest"> & {
+  /**
+   * The id of the trial. Required.
+   *
+   * @generated from field: int32 trial_id = 1;
+   */
+  trialId: number;
+};
+
+/**
+ * Describes the message millrace.v1.GetTrialActivityRequest.
+ * Use `create(GetTrialActivityRequestSchema)` to create a new message.
+ */
+export const GetTrialActivityRequestSchema: GenMessage<GetTrialActivityRequest> = /*@__PURE__*/
+  messageDesc(file_millrace_v1_trial_service, 4);
+
+/**
+ * Answers GetTrialActivity.
+ *
+ * @generated from message millrace.v1.GetTrialActivityResponse
+ */
+export type GetTrialActivityResponse = Message<"millrace.v1.GetTrialActivityResponse"> & {
+  /**
+   * What it is doing.
+   *
+   * @generated from field: millrace.v1.TrialActivity activity = 1;
+   */
+  activity?: TrialActivity | undefined;
+};
+
+/**
+ * Describes the message millrace.v1.GetTrialActivityResponse.
+ * Use `create(GetTrialActivityResponseSchema)` to create a new message.
+ */
+export const GetTrialActivityResponseSchema: GenMessage<GetTrialActivityResponse> = /*@__PURE__*/
+  messageDesc(file_millrace_v1_trial_service, 5);
+
+/**
  * Asks for a page of trials.
  *
  * @generated from message millrace.v1.ListTrialsRequest
@@ -180,7 +224,7 @@ export type ListTrialsRequest = Message<"millrace.v1.ListTrialsRequest"> & {
  * Use `create(ListTrialsRequestSchema)` to create a new message.
  */
 export const ListTrialsRequestSchema: GenMessage<ListTrialsRequest> = /*@__PURE__*/
-  messageDesc(file_millrace_v1_trial_service, 4);
+  messageDesc(file_millrace_v1_trial_service, 6);
 
 /**
  * Answers ListTrials.
@@ -208,7 +252,7 @@ export type ListTrialsResponse = Message<"millrace.v1.ListTrialsResponse"> & {
  * Use `create(ListTrialsResponseSchema)` to create a new message.
  */
 export const ListTrialsResponseSchema: GenMessage<ListTrialsResponse> = /*@__PURE__*/
-  messageDesc(file_millrace_v1_trial_service, 5);
+  messageDesc(file_millrace_v1_trial_service, 7);
 
 /**
  * Asks for the next run of a trial.
@@ -264,7 +308,7 @@ export type StartTrialRunRequest = Message<"millrace.v1.StartTrialRunRequest"> &
  * Use `create(StartTrialRunRequestSchema)` to create a new message.
  */
 export const StartTrialRunRequestSchema: GenMessage<StartTrialRunRequest> = /*@__PURE__*/
-  messageDesc(file_millrace_v1_trial_service, 6);
+  messageDesc(file_millrace_v1_trial_service, 8);
 
 /**
  * Answers StartTrialRun.
@@ -285,7 +329,7 @@ export type StartTrialRunResponse = Message<"millrace.v1.StartTrialRunResponse">
  * Use `create(StartTrialRunResponseSchema)` to create a new message.
  */
 export const StartTrialRunResponseSchema: GenMessage<StartTrialRunResponse> = /*@__PURE__*/
-  messageDesc(file_millrace_v1_trial_service, 7);
+  messageDesc(file_millrace_v1_trial_service, 9);
 
 /**
  * Asks for one run of a trial.
@@ -313,7 +357,7 @@ export type GetTrialRunRequest = Message<"millrace.v1.GetTrialRunRequest"> & {
  * Use `create(GetTrialRunRequestSchema)` to create a new message.
  */
 export const GetTrialRunRequestSchema: GenMessage<GetTrialRunRequest> = /*@__PURE__*/
-  messageDesc(file_millrace_v1_trial_service, 8);
+  messageDesc(file_millrace_v1_trial_service, 10);
 
 /**
  * Answers GetTrialRun.
@@ -334,7 +378,7 @@ export type GetTrialRunResponse = Message<"millrace.v1.GetTrialRunResponse"> & {
  * Use `create(GetTrialRunResponseSchema)` to create a new message.
  */
 export const GetTrialRunResponseSchema: GenMessage<GetTrialRunResponse> = /*@__PURE__*/
-  messageDesc(file_millrace_v1_trial_service, 9);
+  messageDesc(file_millrace_v1_trial_service, 11);
 
 /**
  * Reports the end of the processes of a run.
@@ -378,7 +422,7 @@ export type EndTrialRunRequest = Message<"millrace.v1.EndTrialRunRequest"> & {
  * Use `create(EndTrialRunRequestSchema)` to create a new message.
  */
 export const EndTrialRunRequestSchema: GenMessage<EndTrialRunRequest> = /*@__PURE__*/
-  messageDesc(file_millrace_v1_trial_service, 10);
+  messageDesc(file_millrace_v1_trial_service, 12);
 
 /**
  * Answers EndTrialRun.
@@ -413,7 +457,7 @@ export type EndTrialRunResponse = Message<"millrace.v1.EndTrialRunResponse"> & {
  * Use `create(EndTrialRunResponseSchema)` to create a new message.
  */
 export const EndTrialRunResponseSchema: GenMessage<EndTrialRunResponse> = /*@__PURE__*/
-  messageDesc(file_millrace_v1_trial_service, 11);
+  messageDesc(file_millrace_v1_trial_service, 13);
 
 /**
  * Asks a trial to pause.
@@ -434,7 +478,7 @@ export type PauseTrialRequest = Message<"millrace.v1.PauseTrialRequest"> & {
  * Use `create(PauseTrialRequestSchema)` to create a new message.
  */
 export const PauseTrialRequestSchema: GenMessage<PauseTrialRequest> = /*@__PURE__*/
-  messageDesc(file_millrace_v1_trial_service, 12);
+  messageDesc(file_millrace_v1_trial_service, 14);
 
 /**
  * Answers PauseTrial.
@@ -455,7 +499,7 @@ export type PauseTrialResponse = Message<"millrace.v1.PauseTrialResponse"> & {
  * Use `create(PauseTrialResponseSchema)` to create a new message.
  */
 export const PauseTrialResponseSchema: GenMessage<PauseTrialResponse> = /*@__PURE__*/
-  messageDesc(file_millrace_v1_trial_service, 13);
+  messageDesc(file_millrace_v1_trial_service, 15);
 
 /**
  * Lets a trial go on.
@@ -476,7 +520,7 @@ export type ActivateTrialRequest = Message<"millrace.v1.ActivateTrialRequest"> &
  * Use `create(ActivateTrialRequestSchema)` to create a new message.
  */
 export const ActivateTrialRequestSchema: GenMessage<ActivateTrialRequest> = /*@__PURE__*/
-  messageDesc(file_millrace_v1_trial_service, 14);
+  messageDesc(file_millrace_v1_trial_service, 16);
 
 /**
  * Answers ActivateTrial.
@@ -497,7 +541,7 @@ export type ActivateTrialResponse = Message<"millrace.v1.ActivateTrialResponse">
  * Use `create(ActivateTrialResponseSchema)` to create a new message.
  */
 export const ActivateTrialResponseSchema: GenMessage<ActivateTrialResponse> = /*@__PURE__*/
-  messageDesc(file_millrace_v1_trial_service, 15);
+  messageDesc(file_millrace_v1_trial_service, 17);
 
 /**
  * Ends a trial.
@@ -518,7 +562,7 @@ export type KillTrialRequest = Message<"millrace.v1.KillTrialRequest"> & {
  * Use `create(KillTrialRequestSchema)` to create a new message.
  */
 export const KillTrialRequestSchema: GenMessage<KillTrialRequest> = /*@__PURE__*/
-  messageDesc(file_millrace_v1_trial_service, 16);
+  messageDesc(file_millrace_v1_trial_service, 18);
 
 /**
  * Answers KillTrial.
@@ -539,7 +583,7 @@ export type KillTrialResponse = Message<"millrace.v1.KillTrialResponse"> & {
  * Use `create(KillTrialResponseSchema)` to create a new message.
  */
 export const KillTrialResponseSchema: GenMessage<KillTrialResponse> = /*@__PURE__*/
-  messageDesc(file_millrace_v1_trial_service, 17);
+  messageDesc(file_millrace_v1_trial_service, 19);
 
 /**
  * Links a trial to what it used.
@@ -590,7 +634,7 @@ export type ReportTrialSourceInfoRequest = Message<"millrace.v1.ReportTrialSourc
  * Use `create(ReportTrialSourceInfoRequestSchema)` to create a new message.
  */
 export const ReportTrialSourceInfoRequestSchema: GenMessage<ReportTrialSourceInfoRequest> = /*@__PURE__*/
-  messageDesc(file_millrace_v1_trial_service, 18);
+  messageDesc(file_millrace_v1_trial_service, 20);
 
 /**
  * Answers ReportTrialSourceInfo.
@@ -611,7 +655,7 @@ export type ReportTrialSourceInfoResponse = Message<"millrace.v1.ReportTrialSour
  * Use `create(ReportTrialSourceInfoResponseSchema)` to create a new message.
  */
 export const ReportTrialSourceInfoResponseSchema: GenMessage<ReportTrialSourceInfoResponse> = /*@__PURE__*/
-  messageDesc(file_millrace_v1_trial_service, 19);
+  messageDesc(file_millrace_v1_trial_service, 21);
 
 /**
  * Asks for a page of a trial's output files.
@@ -646,7 +690,7 @@ export type ListTrialOutputsRequest = Message<"millrace.v1.ListTrialOutputsReque
  * Use `create(ListTrialOutputsRequestSchema)` to create a new message.
  */
 export const ListTrialOutputsRequestSchema: GenMessage<ListTrialOutputsRequest> = /*@__PURE__*/
-  messageDesc(file_millrace_v1_trial_service, 20);
+  messageDesc(file_millrace_v1_trial_service, 22);
 
 /**
  * Answers ListTrialOutputs.
@@ -674,7 +718,7 @@ export type ListTrialOutputsResponse = Message<"millrace.v1.ListTrialOutputsResp
  * Use `create(ListTrialOutputsResponseSchema)` to create a new message.
  */
 export const ListTrialOutputsResponseSchema: GenMessage<ListTrialOutputsResponse> = /*@__PURE__*/
-  messageDesc(file_millrace_v1_trial_service, 21);
+  messageDesc(file_millrace_v1_trial_service, 23);
 
 /**
  * Tells that the owner of a run is alive.
@@ -709,7 +753,7 @@ export type KeepTrialRunRequest = Message<"millrace.v1.KeepTrialRunRequest"> & {
  * Use `create(KeepTrialRunRequestSchema)` to create a new message.
  */
 export const KeepTrialRunRequestSchema: GenMessage<KeepTrialRunRequest> = /*@__PURE__*/
-  messageDesc(file_millrace_v1_trial_service, 22);
+  messageDesc(file_millrace_v1_trial_service, 24);
 
 /**
  * Answers KeepTrialRun.
@@ -737,7 +781,7 @@ export type KeepTrialRunResponse = Message<"millrace.v1.KeepTrialRunResponse"> &
  * Use `create(KeepTrialRunResponseSchema)` to create a new message.
  */
 export const KeepTrialRunResponseSchema: GenMessage<KeepTrialRunResponse> = /*@__PURE__*/
-  messageDesc(file_millrace_v1_trial_service, 23);
+  messageDesc(file_millrace_v1_trial_service, 25);
 
 /**
  * Asks the workers of a run to stop.
@@ -772,7 +816,7 @@ export type PreemptTrialRunRequest = Message<"millrace.v1.PreemptTrialRunRequest
  * Use `create(PreemptTrialRunRequestSchema)` to create a new message.
  */
 export const PreemptTrialRunRequestSchema: GenMessage<PreemptTrialRunRequest> = /*@__PURE__*/
-  messageDesc(file_millrace_v1_trial_service, 24);
+  messageDesc(file_millrace_v1_trial_service, 26);
 
 /**
  * Answers PreemptTrialRun.
@@ -793,7 +837,7 @@ export type PreemptTrialRunResponse = Message<"millrace.v1.PreemptTrialRunRespon
  * Use `create(PreemptTrialRunResponseSchema)` to create a new message.
  */
 export const PreemptTrialRunResponseSchema: GenMessage<PreemptTrialRunResponse> = /*@__PURE__*/
-  messageDesc(file_millrace_v1_trial_service, 25);
+  messageDesc(file_millrace_v1_trial_service, 27);
 
 /**
  * Asks for a page of a trial's dead letters.
@@ -828,7 +872,7 @@ export type ListTrialErrorsRequest = Message<"millrace.v1.ListTrialErrorsRequest
  * Use `create(ListTrialErrorsRequestSchema)` to create a new message.
  */
 export const ListTrialErrorsRequestSchema: GenMessage<ListTrialErrorsRequest> = /*@__PURE__*/
-  messageDesc(file_millrace_v1_trial_service, 26);
+  messageDesc(file_millrace_v1_trial_service, 28);
 
 /**
  * Answers ListTrialErrors.
@@ -856,7 +900,7 @@ export type ListTrialErrorsResponse = Message<"millrace.v1.ListTrialErrorsRespon
  * Use `create(ListTrialErrorsResponseSchema)` to create a new message.
  */
 export const ListTrialErrorsResponseSchema: GenMessage<ListTrialErrorsResponse> = /*@__PURE__*/
-  messageDesc(file_millrace_v1_trial_service, 27);
+  messageDesc(file_millrace_v1_trial_service, 29);
 
 /**
  * Asks for dead letters to be processed again.
@@ -884,7 +928,7 @@ export type RetryTrialErrorsRequest = Message<"millrace.v1.RetryTrialErrorsReque
  * Use `create(RetryTrialErrorsRequestSchema)` to create a new message.
  */
 export const RetryTrialErrorsRequestSchema: GenMessage<RetryTrialErrorsRequest> = /*@__PURE__*/
-  messageDesc(file_millrace_v1_trial_service, 28);
+  messageDesc(file_millrace_v1_trial_service, 30);
 
 /**
  * Answers RetryTrialErrors.
@@ -912,7 +956,7 @@ export type RetryTrialErrorsResponse = Message<"millrace.v1.RetryTrialErrorsResp
  * Use `create(RetryTrialErrorsResponseSchema)` to create a new message.
  */
 export const RetryTrialErrorsResponseSchema: GenMessage<RetryTrialErrorsResponse> = /*@__PURE__*/
-  messageDesc(file_millrace_v1_trial_service, 29);
+  messageDesc(file_millrace_v1_trial_service, 31);
 
 /**
  * Reports a trial's progress.
@@ -947,7 +991,7 @@ export type ReportTrialProgressRequest = Message<"millrace.v1.ReportTrialProgres
  * Use `create(ReportTrialProgressRequestSchema)` to create a new message.
  */
 export const ReportTrialProgressRequestSchema: GenMessage<ReportTrialProgressRequest> = /*@__PURE__*/
-  messageDesc(file_millrace_v1_trial_service, 30);
+  messageDesc(file_millrace_v1_trial_service, 32);
 
 /**
  * Answers ReportTrialProgress.
@@ -962,7 +1006,7 @@ export type ReportTrialProgressResponse = Message<"millrace.v1.ReportTrialProgre
  * Use `create(ReportTrialProgressResponseSchema)` to create a new message.
  */
 export const ReportTrialProgressResponseSchema: GenMessage<ReportTrialProgressResponse> = /*@__PURE__*/
-  messageDesc(file_millrace_v1_trial_service, 31);
+  messageDesc(file_millrace_v1_trial_service, 33);
 
 /**
  * Tells what a trial's program does.
@@ -997,7 +1041,7 @@ export type SetTrialStatusRequest = Message<"millrace.v1.SetTrialStatusRequest">
  * Use `create(SetTrialStatusRequestSchema)` to create a new message.
  */
 export const SetTrialStatusRequestSchema: GenMessage<SetTrialStatusRequest> = /*@__PURE__*/
-  messageDesc(file_millrace_v1_trial_service, 32);
+  messageDesc(file_millrace_v1_trial_service, 34);
 
 /**
  * Answers SetTrialStatus.
@@ -1012,7 +1056,7 @@ export type SetTrialStatusResponse = Message<"millrace.v1.SetTrialStatusResponse
  * Use `create(SetTrialStatusResponseSchema)` to create a new message.
  */
 export const SetTrialStatusResponseSchema: GenMessage<SetTrialStatusResponse> = /*@__PURE__*/
-  messageDesc(file_millrace_v1_trial_service, 33);
+  messageDesc(file_millrace_v1_trial_service, 35);
 
 /**
  * Asks to change a trial's metadata.
@@ -1047,7 +1091,7 @@ export type UpdateTrialMetadataRequest = Message<"millrace.v1.UpdateTrialMetadat
  * Use `create(UpdateTrialMetadataRequestSchema)` to create a new message.
  */
 export const UpdateTrialMetadataRequestSchema: GenMessage<UpdateTrialMetadataRequest> = /*@__PURE__*/
-  messageDesc(file_millrace_v1_trial_service, 34);
+  messageDesc(file_millrace_v1_trial_service, 36);
 
 /**
  * Answers UpdateTrialMetadata.
@@ -1068,7 +1112,7 @@ export type UpdateTrialMetadataResponse = Message<"millrace.v1.UpdateTrialMetada
  * Use `create(UpdateTrialMetadataResponseSchema)` to create a new message.
  */
 export const UpdateTrialMetadataResponseSchema: GenMessage<UpdateTrialMetadataResponse> = /*@__PURE__*/
-  messageDesc(file_millrace_v1_trial_service, 35);
+  messageDesc(file_millrace_v1_trial_service, 37);
 
 /**
  * Operates on trials and their runs.
@@ -1099,6 +1143,19 @@ export const TrialService: GenService<{
     methodKind: "unary";
     input: typeof GetTrialRequestSchema;
     output: typeof GetTrialResponseSchema;
+  },
+  /**
+   * Returns what a trial is doing at this moment: how far it is, what each worker of its open run is at, and who waits
+   * for whom. To follow it, ask again, about once a second.
+   *
+   * NOT_FOUND if there is none with this id.
+   *
+   * @generated from rpc millrace.v1.TrialService.GetTrialActivity
+   */
+  getTrialActivity: {
+    methodKind: "unary";
+    input: typeof GetTrialActivityRequestSchema;
+    output: typeof GetTrialActivityResponseSchema;
   },
   /**
    * Lists trials, the newest first.
