@@ -21,6 +21,7 @@ import type { Channel } from "../rpc/channel.js";
 import { createRpcClient, type DuplexCall } from "../rpc/client.js";
 import { backoffMs, sleep } from "../rpc/retry.js";
 import { fromStatus, isAnswer } from "../rpc/status.js";
+import { findTlsFault } from "../rpc/tls-fault.js";
 import { createAwakeClock } from "./awake-clock.js";
 import type { Given, JoinInit, RendezvousMember, StepBegin, Taken } from "./client.js";
 
@@ -67,6 +68,8 @@ export class StreamMember implements RendezvousMember {
 	#attempts = 0;
 	/** Why the server did not take the last attempt. */
 	#refusal: string | undefined;
+	/** How the last attempt failed. */
+	#failure: MillraceError | undefined;
 	/** Whether anything came on the call. */
 	#hasHeard = false;
 	/** Gives up waiting for the call; undefined while there is none. */
@@ -182,7 +185,9 @@ export class StreamMember implements RendezvousMember {
 				const what = this.#refusal === undefined ? "no answer" : "no place in the run";
 				const why = this.#refusal === undefined ? "" : `: ${this.#refusal}`;
 				const { address } = this.#channel;
-				this.#lose(new MillraceError("unavailable", `${what} from ${address} for ${seconds} s${why}`));
+				const lost = new MillraceError("unavailable", `${what} from ${address} for ${seconds} s${why}`);
+				const fault = this.#failure && (await findTlsFault(this.#channel, this.#failure, this.#givenUp.signal));
+				this.#lose(fault ?? lost);
 				return;
 			}
 			// It has a second to come back, and has to use it.
@@ -215,6 +220,7 @@ export class StreamMember implements RendezvousMember {
 			if (call !== undefined && this.#call !== call) {
 				return;
 			}
+			this.#failure = failure;
 			if (failure.code !== "unavailable") {
 				this.#lose(failure);
 			}

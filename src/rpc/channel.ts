@@ -1,5 +1,6 @@
 import { type ChannelOptions, Client, credentials, Metadata } from "@grpc/grpc-js";
 import { MillraceError } from "../errors.js";
+import { type ChannelTls, grpcTls } from "./channel-tls.js";
 
 /** The largest message either side accepts, in bytes: a collective's 16 MiB with room for the rest. */
 export const maxMessageBytes = 32 * 1024 * 1024;
@@ -8,6 +9,8 @@ export const maxMessageBytes = 32 * 1024 * 1024;
 export interface ChannelSecurity {
 	/** The token to show with every call. Default: none. */
 	readonly token?: string | undefined;
+	/** TLS, and by which certificates. Default: plain text. */
+	readonly tls?: ChannelTls | undefined;
 }
 
 /** How a channel behaves. */
@@ -26,7 +29,7 @@ export class Channel {
 	readonly address: string;
 	readonly connectMs: number;
 	readonly retryMs: number;
-	/** What it shows to the server; another token may be put in its place at any time. */
+	/** What it shows to the server, and is to be shown; another token may be put in its place at any time. */
 	security: ChannelSecurity;
 	/** Whether a call was ever answered. */
 	reached = false;
@@ -41,7 +44,7 @@ export class Channel {
 		this.connectMs = settings.connectMs ?? 10_000;
 		this.retryMs = settings.retryMs ?? 300_000;
 		this.security = settings.security ?? {};
-		this.grpc = newClient(address);
+		this.grpc = newClient(address, this.security);
 	}
 
 	/**
@@ -51,7 +54,7 @@ export class Channel {
 	renew(): () => void {
 		const old = this.grpc;
 		if (!this.#closed) {
-			this.grpc = newClient(this.address);
+			this.grpc = newClient(this.address, this.security);
 			this.closeListeners.add(drop);
 		}
 		const { closeListeners } = this;
@@ -93,8 +96,12 @@ export class Channel {
 	}
 }
 
-function newClient(address: string): Client {
-	return new Client(address, credentials.createInsecure(), options);
+function newClient(address: string, { tls }: ChannelSecurity): Client {
+	if (tls === undefined) {
+		return new Client(address, credentials.createInsecure(), options);
+	}
+	const secure = grpcTls(address, tls);
+	return new Client(address, secure.credentials, { ...options, ...secure.options });
 }
 
 const options: ChannelOptions = {

@@ -6,6 +6,7 @@ import type { Channel } from "./channel.js";
 import { decode, encode, methodPath } from "./definition.js";
 import { backoffMs, sleep } from "./retry.js";
 import { fromStatus, isAnswer } from "./status.js";
+import { findTlsFault } from "./tls-fault.js";
 
 /** Options of one call. */
 export interface CallOptions {
@@ -231,7 +232,15 @@ async function repeating<T>(
 			const answered = isAnswer(failure);
 			channel.reached ||= answered;
 			const wait = backoffMs(count);
-			if (!repeatable || Date.now() - start + wait > limitMs(channel, options)) {
+			const isLast = !repeatable || Date.now() - start + wait > limitMs(channel, options);
+			if (isLast || !channel.reached) {
+				// Waiting would not mend it.
+				const fault = await findTlsFault(channel, failure, options.signal);
+				if (fault !== undefined) {
+					throw tracedToCaller(fault);
+				}
+			}
+			if (isLast) {
 				const waitedMs = Date.now() - start;
 				throw tracedToCaller(answered ? unable(channel, waitedMs, failure) : unreachable(channel, waitedMs, failure));
 			}

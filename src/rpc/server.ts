@@ -1,4 +1,4 @@
-import { createServer, type Server as NetServer, type Socket } from "node:net";
+import { createServer, type Server as NetServer } from "node:net";
 import type { DescFile, DescService } from "@bufbuild/protobuf";
 import { toBinary } from "@bufbuild/protobuf";
 import { FileDescriptorProtoSchema } from "@bufbuild/protobuf/wkt";
@@ -10,7 +10,17 @@ import { maxMessageBytes } from "./channel.js";
 import { grpcDefinition } from "./definition.js";
 import { type Gate, openGate } from "./gate.js";
 import { grpcImplementation, type ServiceHandlers } from "./handler.js";
+import { IncomingConnections } from "./incoming-connections.js";
+import type { ServerTls } from "./server-tls.js";
 import type { ErrorLog } from "./status.js";
+
+/** How an RpcServer meets its callers. */
+export interface RpcServerOptions {
+	/** The certificate, if it speaks TLS. Default: it speaks plain text. */
+	readonly tls?: ServerTls | undefined;
+	/** How long a caller may take to speak HTTP/2, in milliseconds, before the connection is cut. Default 10,000. */
+	readonly greetingMs?: number;
+}
 
 /** A gRPC server with health and reflection. Services are added before `listen`. */
 export class RpcServer {
@@ -26,15 +36,21 @@ export class RpcServer {
 	});
 	readonly #health = new HealthImplementation({ "": "NOT_SERVING" });
 	readonly #services: DescService[] = [];
-	readonly #sockets = new Set<Socket>();
+	readonly #connections: IncomingConnections;
 	#listener: NetServer | undefined;
 	#injector: ConnectionInjector | undefined;
 	#onConnectionCount: (count: number) => void = () => {};
 
 	/** @param gate Lets calls in, but those of health and reflection, which everyone may make. */
-	constructor(log: ErrorLog, gate: Gate = openGate) {
+	constructor(log: ErrorLog, gate: Gate = openGate, { tls, greetingMs = 10_000 }: RpcServerOptions = {}) {
 		this.#log = log;
 		this.#gate = gate;
+		this.#connections = new IncomingConnections({
+			tls,
+			greetingMs,
+			onReady: (connection) => this.#injector?.injectConnection(connection),
+			onCount: (count) => this.#onConnectionCount(count),
+		});
 	}
 
 	/** Adds a service. */
@@ -49,7 +65,7 @@ export class RpcServer {
 	/** Calls `listener` with the number of open connections, now and whenever it changes. */
 	onConnectionCount(listener: (count: number) => void): void {
 		this.#onConnectionCount = listener;
-		listener(this.#sockets.size);
+		listener(this.#connections.count);
 	}
 
 	/**
@@ -61,9 +77,9 @@ export class RpcServer {
 		this.#health.addToServer(this.#grpc);
 		reflectionOf(this.#services).addToServer(this.#grpc);
 		// Connections are accepted here and handed to grpc-js, which would report neither their number nor
-		// why it could not bind.
+		// why it could not bind. TLS is taken off before.
 		this.#injector = this.#grpc.createConnectionInjector(ServerCredentials.createInsecure());
-		this.#listener = createServer((socket) => this.#accept(socket));
+		this.#listener = createServer((socket) => this.#connections.accept(socket));
 		const bound = await bind(this.#listener, host, port);
 		this.#setHealth("SERVING");
 		return bound;
@@ -82,30 +98,11 @@ export class RpcServer {
 		const closed = new Promise<void>((resolve) => listener.close(() => resolve()));
 		// Not drain, which cancels what is left: callers could not tell that from their own doing, and repeat nothing.
 		this.#injector?.destroy();
-		this.#cut((socket) => socket.bytesRead < greetingBytes);
-		const force = setTimeout(() => this.#cut(() => true), graceMs);
+		this.#connections.cutSilent();
+		const force = setTimeout(() => this.#connections.cutAll(), graceMs);
 		await closed;
 		clearTimeout(force);
 		this.#grpc.forceShutdown();
-	}
-
-	#cut(fits: (socket: Socket) => boolean): void {
-		for (const socket of this.#sockets) {
-			if (fits(socket)) {
-				socket.destroy();
-			}
-		}
-	}
-
-	#accept(socket: Socket): void {
-		socket.setNoDelay(true);
-		this.#sockets.add(socket);
-		this.#onConnectionCount(this.#sockets.size);
-		socket.on("close", () => {
-			this.#sockets.delete(socket);
-			this.#onConnectionCount(this.#sockets.size);
-		});
-		this.#injector?.injectConnection(socket);
 	}
 
 	#setHealth(status: "SERVING" | "NOT_SERVING"): void {
@@ -115,9 +112,6 @@ export class RpcServer {
 		}
 	}
 }
-
-/** The length of the words that every HTTP/2 connection starts with: who has not sent them has no call. */
-const greetingBytes = 24;
 
 function bind(listener: NetServer, host: string, port: number): Promise<number> {
 	return new Promise((resolve, reject) => {

@@ -1,6 +1,7 @@
 import { after } from "node:test";
 import { Channel, type ChannelSettings } from "../../src/rpc/channel.js";
-import { RpcServer } from "../../src/rpc/server.js";
+import { openGate } from "../../src/rpc/gate.js";
+import { RpcServer, type RpcServerOptions } from "../../src/rpc/server.js";
 
 /** An RpcServer without a database behind it. */
 export interface TestRpcServer {
@@ -17,10 +18,14 @@ export interface TestRpcServer {
 }
 
 /** Starts an RpcServer with the services that `add` adds, and closes it after the test that it is called in. */
-export async function startRpcServer(add: (rpc: RpcServer) => void, port = 0): Promise<TestRpcServer> {
+export async function startRpcServer(
+	add: (rpc: RpcServer) => void,
+	port = 0,
+	options: RpcServerOptions = {},
+): Promise<TestRpcServer> {
 	const logged: { message: string; error: unknown }[] = [];
 	const channels: Channel[] = [];
-	const rpc = new RpcServer((message, error) => logged.push({ message, error }));
+	const rpc = new RpcServer((message, error) => logged.push({ message, error }), openGate, options);
 	after(async () => {
 		for (const channel of channels) {
 			channel.close();
