@@ -1,4 +1,5 @@
 import { MillraceError } from "../errors.js";
+import { AuthService } from "../gen/millrace/v1/auth_service_pb.js";
 import { CheckpointService } from "../gen/millrace/v1/checkpoint_service_pb.js";
 import { ExperimentService } from "../gen/millrace/v1/experiment_service_pb.js";
 import { LogService } from "../gen/millrace/v1/log_service_pb.js";
@@ -16,6 +17,7 @@ export interface Connection {
 	readonly address: string;
 	/** What the clients call through. */
 	readonly channel: Channel;
+	readonly auth: RpcClient<typeof AuthService>;
 	readonly checkpoints: RpcClient<typeof CheckpointService>;
 	readonly experiments: RpcClient<typeof ExperimentService>;
 	readonly logs: RpcClient<typeof LogService>;
@@ -41,6 +43,7 @@ export function openConnection(address: string, settings: ChannelSettings = {}, 
 	return {
 		address,
 		channel,
+		auth: createRpcClient(AuthService, channel),
 		checkpoints: createRpcClient(CheckpointService, channel),
 		experiments: createRpcClient(ExperimentService, channel),
 		logs: createRpcClient(LogService, channel),

@@ -2,20 +2,27 @@ import { MillraceError } from "../errors.js";
 
 /** Tells whether a host can be reached from its own machine only. */
 export function isLoopback(host: string): boolean {
-	return host === "localhost" || host === "::1" || /^127(\.\d{1,3}){3}$/.test(host);
+	return host === "localhost" || host === "::1" || /^(::ffff:)?127(\.\d{1,3}){3}$/.test(host);
+}
+
+/** Returns the host of `host:port`, of IPv6 without brackets. */
+export function hostOf(address: string): string {
+	return address.replace(/:\d+$/, "").replace(/^\[(.*)\]$/, "$1");
 }
 
 /**
  * Refuses to serve other machines by accident.
  *
- * Throws `invalid_argument` if the host is not loopback and the caller has not said that it is meant.
+ * Throws `invalid_argument` if the host of a server without accounts is not loopback, and the caller has not said that it is
+ * meant.
  */
-export function assertSafeHost(host: string, insecure: boolean): void {
+export function assertSafeHost(host: string, directory: string, insecure: boolean): void {
 	if (!insecure && !isLoopback(host)) {
 		throw new MillraceError(
 			"invalid_argument",
-			`host is ${JSON.stringify(host)}, which other machines can reach, and this server has no accounts; ` +
-				"bind it to 127.0.0.1, or pass --insecure (insecure: true) if everyone on that network may use it",
+			`host is ${JSON.stringify(host)}, which other machines can reach, and ${directory} has no accounts; ` +
+				`make one by \`millrace user create NAME --admin --data ${directory}\`, bind to 127.0.0.1, ` +
+				"or pass --insecure (insecure: true) if everyone on that network may use it",
 		);
 	}
 }

@@ -1,9 +1,9 @@
 import { existsSync, mkdirSync } from "node:fs";
 import { hostname } from "node:os";
 import { join } from "node:path";
-import { create } from "@bufbuild/protobuf";
 import { dataDirectory, removeServerAddress, writeServerAddress } from "../data-directory.js";
 import { MillraceError } from "../errors.js";
+import { AuthService } from "../gen/millrace/v1/auth_service_pb.js";
 import { CheckpointService } from "../gen/millrace/v1/checkpoint_service_pb.js";
 import { ExperimentService } from "../gen/millrace/v1/experiment_service_pb.js";
 import { LogService } from "../gen/millrace/v1/log_service_pb.js";
@@ -11,12 +11,14 @@ import { MetricService } from "../gen/millrace/v1/metric_service_pb.js";
 import { ModelService } from "../gen/millrace/v1/model_service_pb.js";
 import { ProgressService } from "../gen/millrace/v1/progress_service_pb.js";
 import { RendezvousService } from "../gen/millrace/v1/rendezvous_service_pb.js";
-import { GetServerInfoResponseSchema, ServerService } from "../gen/millrace/v1/server_service_pb.js";
+import { ServerService } from "../gen/millrace/v1/server_service_pb.js";
 import { TrialService } from "../gen/millrace/v1/trial_service_pb.js";
 import { createRendezvousService, type Rendezvous } from "../rendezvous/service.js";
 import { RpcServer } from "../rpc/server.js";
 import type { ErrorLog } from "../rpc/status.js";
 import { version } from "../version.js";
+import { AccountGate } from "./auth/account-gate.js";
+import { Sessions } from "./auth/sessions.js";
 import { CheckpointFiles } from "./checkpoint-files.js";
 import { clusterId } from "./db/cluster.js";
 import { Database } from "./db/database.js";
@@ -30,6 +32,7 @@ import { logToStandardError } from "./log.js";
 import { assertSafeHost, localAddress } from "./loopback.js";
 import { OutputRemovals } from "./output-removals.js";
 import { RunOwners } from "./run-owners.js";
+import { createAuthService } from "./services/auth.js";
 import { createCheckpointService } from "./services/checkpoint.js";
 import { createExperimentService } from "./services/experiment.js";
 import { createLogService } from "./services/log.js";
@@ -49,7 +52,7 @@ export interface ServerOptions {
 	readonly host?: string | undefined;
 	/** The port; 0 takes a free one. Default 8090. */
 	readonly port?: number | undefined;
-	/** Permits a host that other machines can reach. Default false. */
+	/** Permits a host that other machines can reach though there are no accounts. Default false. */
 	readonly insecure?: boolean | undefined;
 	/**
 	 * How long a worker is kept that is silent though its connection is open: frozen, or cut off. In milliseconds, from
@@ -100,9 +103,11 @@ export interface RunningServer {
  */
 export async function startServer(options: ServerOptions = {}): Promise<RunningServer> {
 	const { host = "127.0.0.1", port = 8090, insecure = false, log = logToStandardError, embedded = false } = options;
-	assertSafeHost(host, insecure);
 	assertLease(options.leaseMs);
 	const directory = dataDirectory(options.dataDirectory);
+	if (!existsSync(directory)) {
+		assertSafeHost(host, directory, insecure);
+	}
 	if (port !== 0 && !existsSync(directory)) {
 		await assertPortFree(host, port, log);
 	}
@@ -125,8 +130,13 @@ export async function startServer(options: ServerOptions = {}): Promise<RunningS
 		undo.push(() => db.close());
 		await migrate(db);
 		undo.push(keepAnswersFew(db, (error) => log("old answers are kept", error)));
-		const rpc = new RpcServer(log);
-		const { rendezvous, context } = await addServices(rpc, db, directory, log, options.leaseMs);
+		const sessions = await Sessions.open(db);
+		undo.push(() => sessions.close());
+		if (!sessions.hasAccounts) {
+			assertSafeHost(host, directory, insecure);
+		}
+		const rpc = new RpcServer(log, new AccountGate(db, sessions, log));
+		const { rendezvous, context } = await addServices(rpc, { db, directory, log, leaseMs: options.leaseMs, sessions });
 		undo.push(
 			() => context.checkpointFiles.close(),
 			() => context.outputRemovals.close(),
@@ -179,12 +189,18 @@ function assertLease(leaseMs: number | undefined): void {
 	}
 }
 
+/** What the services are made of. */
+interface ServiceParts {
+	readonly db: Database;
+	readonly directory: string;
+	readonly log: ErrorLog;
+	readonly leaseMs: number | undefined;
+	readonly sessions: Sessions;
+}
+
 async function addServices(
 	rpc: RpcServer,
-	db: Database,
-	directory: string,
-	log: ErrorLog,
-	leaseMs: number | undefined,
+	{ db, directory, log, leaseMs, sessions }: ServiceParts,
 ): Promise<{ rendezvous: Rendezvous; context: ServiceContext }> {
 	const storagePath = join(directory, "storage");
 	mkdirSync(storagePath, { recursive: true });
@@ -196,12 +212,7 @@ async function addServices(
 	const { runClosed, activityOf: runActivity } = rendezvous;
 	const files = { defaultStorage, checkpointFiles, outputRemovals };
 	const context: ServiceContext = { db, ...files, owners, runActivity, runClosed };
-	const info = create(GetServerInfoResponseSchema, {
-		version,
-		clusterId: await clusterId(db),
-		dataDirectory: directory,
-		defaultStorage,
-	});
+	const info = { version, clusterId: await clusterId(db), dataDirectory: directory, defaultStorage };
 	rpc.add(ExperimentService, createExperimentService(context));
 	rpc.add(TrialService, createTrialService(context));
 	rpc.add(CheckpointService, createCheckpointService(context));
@@ -210,6 +221,7 @@ async function addServices(
 	rpc.add(LogService, createLogService(context));
 	rpc.add(ProgressService, createProgressService(context));
 	rpc.add(RendezvousService, rendezvous.handlers);
-	rpc.add(ServerService, createServerService(info));
+	rpc.add(ServerService, createServerService(info, sessions));
+	rpc.add(AuthService, createAuthService({ db, sessions }));
 	return { rendezvous, context };
 }

@@ -9,8 +9,8 @@ import { tempDir } from "./temp-dir.js";
 export interface TestServer extends RunningServer {
 	/** What it logged as its own errors. */
 	readonly logged: readonly string[];
-	/** Makes a client of one of its services, which is closed after the test. */
-	client<S extends DescService>(service: S): RpcClient<S>;
+	/** Makes a client of one of its services, which is closed after the test. It shows the token, if there is one. */
+	client<S extends DescService>(service: S, token?: string): RpcClient<S>;
 }
 
 /** What a test may choose. */
@@ -49,8 +49,8 @@ export async function startTestServer(options: TestServerOptions = {}): Promise<
 		onConnectionCount: (listener) => server.onConnectionCount(listener),
 		close: () => server.close(),
 		logged,
-		client(service) {
-			const channel = new Channel(server.address, { connectMs: 5_000, retryMs: 5_000 });
+		client(service, token) {
+			const channel = new Channel(server.address, { connectMs: 5_000, retryMs: 5_000, security: { token } });
 			closers.push(() => channel.close());
 			return createRpcClient(service, channel);
 		},

@@ -5,7 +5,6 @@ import { type Experiment, ExperimentSchema, type ExperimentState } from "../../g
 import type { Storage } from "../../gen/millrace/v1/storage_pb.js";
 import type { Reader, Transaction } from "./database.js";
 import { fromLabels, fromObject, fromStorage, toLabels, toObject, toTimestamp } from "./json-column.js";
-import { soleUser } from "./models.js";
 
 /** An experiment's row, with what follows from its trials. */
 export interface ExperimentRow {
@@ -43,7 +42,14 @@ export interface ExperimentUpdate {
 /** Creates an experiment. */
 export async function createExperiment(
 	tx: Transaction,
-	experiment: { name: string; description: string; labels: readonly string[]; config: JsonObject; storage: Storage },
+	experiment: {
+		name: string;
+		description: string;
+		labels: readonly string[];
+		config: JsonObject;
+		storage: Storage;
+		username: string;
+	},
 ): Promise<Experiment> {
 	const row = await tx.get<{ id: number }>(
 		`INSERT INTO experiments (name, description, labels, config, storage, username, create_time)
@@ -53,7 +59,7 @@ export async function createExperiment(
 		fromLabels(experiment.labels),
 		fromObject(experiment.config),
 		fromStorage(experiment.storage),
-		soleUser,
+		experiment.username,
 		tx.now,
 	);
 	return getExperiment(tx, row?.id ?? 0);

@@ -8,6 +8,7 @@ import { experimentLists } from "./migrations/0005-experiment-lists.js";
 import { metricSources } from "./migrations/0006-metric-sources.js";
 import { logs } from "./migrations/0007-logs.js";
 import { commitSums } from "./migrations/0008-commit-sums.js";
+import { accounts } from "./migrations/0009-accounts.js";
 
 /** A change of the tables. Its number is its place in the list, from 1. */
 export interface Migration {
@@ -27,6 +28,7 @@ export const migrations: readonly Migration[] = [
 	metricSources,
 	logs,
 	commitSums,
+	accounts,
 ];
 
 /**

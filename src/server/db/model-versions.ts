@@ -7,7 +7,7 @@ import { applyMetadataChange } from "../metadata-change.js";
 import { getCheckpointRow, getCheckpointsById } from "./checkpoints.js";
 import type { Reader, Transaction } from "./database.js";
 import { fromLabels, fromObject, isSameObject, toLabels, toObject } from "./json-column.js";
-import { assertNotArchived, getModelRow, type ModelRow, soleUser } from "./models.js";
+import { assertNotArchived, getModelRow, type ModelRow } from "./models.js";
 import { keyset, type SortedPlace } from "./sorted-page.js";
 
 /** A row of the table model_versions. */
@@ -41,6 +41,7 @@ export async function registerModelVersion(
 		notes: string;
 		metadata: JsonObject;
 		labels: readonly string[];
+		username: string;
 	},
 ): Promise<ModelVersion> {
 	const model = await getModelRow(tx, version.model);
@@ -65,7 +66,7 @@ export async function registerModelVersion(
 		version.notes,
 		fromObject(version.metadata),
 		fromLabels(version.labels),
-		soleUser,
+		version.username,
 		tx.now,
 	);
 	return getModelVersion(tx, model, model.next_version);

@@ -23,9 +23,6 @@ export interface ModelRow {
 	readonly version_count: number;
 }
 
-/** The user of a server without accounts. */
-export const soleUser = "determined";
-
 /** The built-in workspace. */
 export const soleWorkspace = { id: 1, name: "Uncategorized" };
 
@@ -41,6 +38,7 @@ export async function createModel(
 		description: string;
 		metadata: JsonObject;
 		labels: readonly string[];
+		username: string;
 		existOk: boolean;
 	},
 ): Promise<Model> {
@@ -51,7 +49,7 @@ export async function createModel(
 		model.description,
 		fromObject(model.metadata),
 		fromLabels(model.labels),
-		soleUser,
+		model.username,
 		tx.now,
 	);
 	if (created === undefined && !model.existOk) {

@@ -11,6 +11,7 @@ import {
 import { OrderBy } from "../../gen/millrace/v1/list_pb.js";
 import { TrialRunState } from "../../gen/millrace/v1/trial_pb.js";
 import type { ServiceHandlers } from "../../rpc/handler.js";
+import { usernameOf } from "../auth/username-of.js";
 import { activateExperiment, cancelExperiment, killExperiment, pauseExperiment } from "../db/experiment-control.js";
 import { deleteExperiment } from "../db/experiment-deletion.js";
 import { experimentSort, listExperiments } from "../db/experiment-list.js";
@@ -50,17 +51,18 @@ export function createExperimentService({
 	runClosed,
 }: ServiceContext): ServiceHandlers<typeof ExperimentService> {
 	return {
-		async createExperiment(request) {
+		async createExperiment(request, { caller }) {
 			assertRequestId(request.requestId);
 			const config = checkedConfig("config", request.config);
 			const { name, description } = config;
 			assertPlainText("config.name", name, longest.name);
 			assertPlainText("config.description", description, longest.description);
 			const labels = checkedLabels("config.labels", config.labels);
+			const username = usernameOf(caller);
 			return db.write((tx) =>
 				once(tx, request.requestId, CreateExperimentResponseSchema, async () => {
 					const storage = storageOf(config.checkpoint_storage, defaultStorage);
-					const experiment = await createExperiment(tx, { name, description, labels, config, storage });
+					const experiment = await createExperiment(tx, { name, description, labels, config, storage, username });
 					return create(CreateExperimentResponseSchema, { experiment });
 				}),
 			);

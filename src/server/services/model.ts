@@ -11,6 +11,7 @@ import {
 	UpdateModelVersionResponseSchema,
 } from "../../gen/millrace/v1/model_service_pb.js";
 import type { ServiceHandlers } from "../../rpc/handler.js";
+import { usernameOf } from "../auth/username-of.js";
 import { byModelCount, listModelLabels, listModels } from "../db/model-lists.js";
 import {
 	deleteModelVersion,
@@ -50,7 +51,7 @@ import type { ServiceContext } from "./service-context.js";
 /** Operates on models and their versions. */
 export function createModelService({ db }: ServiceContext): ServiceHandlers<typeof ModelService> {
 	return {
-		async createModel({ requestId, name, description, metadata, labels, existOk }) {
+		async createModel({ requestId, name, description, metadata, labels, existOk }, { caller }) {
 			assertRequestId(requestId);
 			assertModelName(name);
 			assertTexts({ description });
@@ -60,6 +61,7 @@ export function createModelService({ db }: ServiceContext): ServiceHandlers<type
 				metadata: checkedObject("metadata", metadata),
 				labels: checkedLabels("labels", labels),
 				existOk,
+				username: usernameOf(caller),
 			};
 			return db.write((tx) =>
 				once(tx, requestId, CreateModelResponseSchema, async () =>
@@ -134,7 +136,8 @@ export function createModelService({ db }: ServiceContext): ServiceHandlers<type
 			return { labels: rows.map(({ label }) => label), nextPageToken };
 		},
 
-		async registerModelVersion({ requestId, model, checkpointUuid, name, comment, notes, metadata, labels }) {
+		async registerModelVersion(request, { caller }) {
+			const { requestId, model, checkpointUuid, name, comment, notes, metadata, labels } = request;
 			assertRequestId(requestId);
 			assertText("model", model);
 			assertTexts({ name, comment, notes });
@@ -146,6 +149,7 @@ export function createModelService({ db }: ServiceContext): ServiceHandlers<type
 				notes,
 				metadata: checkedObject("metadata", metadata),
 				labels: checkedLabels("labels", labels),
+				username: usernameOf(caller),
 			};
 			return db.write((tx) =>
 				once(tx, requestId, RegisterModelVersionResponseSchema, async () =>

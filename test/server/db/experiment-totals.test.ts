@@ -42,7 +42,14 @@ describe("what follows from the trials of an experiment", { timeout: 60_000 }, (
 	it("is kept true by every change of a trial", async () => {
 		const db = await openDatabase();
 		await migrate(db);
-		const experiment = { name: "e", description: "", labels: [], config: {}, storage: directoryStorageAt("/storage") };
+		const experiment = {
+			name: "e",
+			description: "",
+			labels: [],
+			config: {},
+			storage: directoryStorageAt("/storage"),
+			username: "u",
+		};
 		const seen = new Set<string>();
 		let seed = 7;
 		const random = (below: number) => {
@@ -87,7 +94,14 @@ describe("what follows from the trials of an experiment", { timeout: 60_000 }, (
 	it("leaves no rounding behind when all is done", async () => {
 		const db = await openDatabase();
 		await migrate(db);
-		const experiment = { name: "e", description: "", labels: [], config: {}, storage: directoryStorageAt("/storage") };
+		const experiment = {
+			name: "e",
+			description: "",
+			labels: [],
+			config: {},
+			storage: directoryStorageAt("/storage"),
+			username: "u",
+		};
 		await db.write((tx) => createExperiment(tx, experiment));
 		for (let i = 0; i < 7; i++) {
 			await db.write((tx) => createTrial(tx, { experimentId: 1, hparams: {}, maxRestarts: 0 }));

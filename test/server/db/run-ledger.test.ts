@@ -34,7 +34,14 @@ async function open(maxRestarts = 5, now?: () => number): Promise<Fixture> {
 	await migrate(db);
 	const trial = await db.write(async (tx) => {
 		const storage = directoryStorageAt("/nowhere");
-		const { id } = await createExperiment(tx, { name: "test", description: "", labels: [], config: {}, storage });
+		const { id } = await createExperiment(tx, {
+			name: "test",
+			description: "",
+			labels: [],
+			config: {},
+			storage,
+			username: "determined",
+		});
 		return createTrial(tx, { experimentId: id, hparams: undefined, maxRestarts });
 	});
 	return { db, ledger: createRunLedger(db), trialId: trial.id };

@@ -24,6 +24,7 @@ export function rawCall(
 	method: DescMethod,
 	messages: readonly Uint8Array[],
 	followMs?: number,
+	metadata = new Metadata(),
 ): Promise<CallEnd> {
 	const path = methodPath(method);
 	const options = { deadline: Date.now() + limitMs };
@@ -32,15 +33,15 @@ export function rawCall(
 		const end = ({ code, details }: Pick<StatusObject, "code" | "details">) =>
 			resolve({ code: status[code] ?? String(code), details });
 		if (method.methodKind === "unary") {
-			grpc.makeUnaryRequest(path, identity, identity, Buffer.from(message), new Metadata(), options, (error) =>
+			grpc.makeUnaryRequest(path, identity, identity, Buffer.from(message), metadata, options, (error) =>
 				end(error ?? { code: status.OK, details: "" }),
 			);
 			return;
 		}
 		const stream =
 			method.methodKind === "server_streaming"
-				? grpc.makeServerStreamRequest(path, identity, identity, Buffer.from(message), new Metadata(), options)
-				: grpc.makeBidiStreamRequest(path, identity, identity, new Metadata(), options);
+				? grpc.makeServerStreamRequest(path, identity, identity, Buffer.from(message), metadata, options)
+				: grpc.makeBidiStreamRequest(path, identity, identity, metadata, options);
 		stream.on("data", () => {});
 		// The status says all of it.
 		stream.on("error", () => {});

@@ -12,7 +12,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file millrace/v1/server_service.proto.
  */
 export const file_millrace_v1_server_service: GenFile = /*@__PURE__*/
-  fileDesc("CiBtaWxscmFjZS92MS9zZXJ2ZXJfc2VydmljZS5wcm90bxILbWlsbHJhY2UudjEiFgoUR2V0U2VydmVySW5mb1JlcXVlc3QigwEKFUdldFNlcnZlckluZm9SZXNwb25zZRIPCgd2ZXJzaW9uGAEgASgJEhIKCmNsdXN0ZXJfaWQYAiABKAkSFgoOZGF0YV9kaXJlY3RvcnkYAyABKAkSLQoPZGVmYXVsdF9zdG9yYWdlGAQgASgLMhQubWlsbHJhY2UudjEuU3RvcmFnZTJsCg1TZXJ2ZXJTZXJ2aWNlElsKDUdldFNlcnZlckluZm8SIS5taWxscmFjZS52MS5HZXRTZXJ2ZXJJbmZvUmVxdWVzdBoiLm1pbGxyYWNlLnYxLkdldFNlcnZlckluZm9SZXNwb25zZSIDkAIBQhpQAVoWbWlsbHJhY2UvdjE7bWlsbHJhY2V2MWIGcHJvdG8z", [file_millrace_v1_storage]);
+  fileDesc("CiBtaWxscmFjZS92MS9zZXJ2ZXJfc2VydmljZS5wcm90bxILbWlsbHJhY2UudjEiFgoUR2V0U2VydmVySW5mb1JlcXVlc3QimQEKFUdldFNlcnZlckluZm9SZXNwb25zZRIPCgd2ZXJzaW9uGAEgASgJEhIKCmNsdXN0ZXJfaWQYAiABKAkSFgoOZGF0YV9kaXJlY3RvcnkYAyABKAkSLQoPZGVmYXVsdF9zdG9yYWdlGAQgASgLMhQubWlsbHJhY2UudjEuU3RvcmFnZRIUCgxoYXNfYWNjb3VudHMYBSABKAgybAoNU2VydmVyU2VydmljZRJbCg1HZXRTZXJ2ZXJJbmZvEiEubWlsbHJhY2UudjEuR2V0U2VydmVySW5mb1JlcXVlc3QaIi5taWxscmFjZS52MS5HZXRTZXJ2ZXJJbmZvUmVzcG9uc2UiA5ACAUIaUAFaFm1pbGxyYWNlL3YxO21pbGxyYWNldjFiBnByb3RvMw", [file_millrace_v1_storage]);
 
 /**
  * Asks about the server.
@@ -50,7 +50,8 @@ export type GetServerInfoResponse = Message<"millrace.v1.GetServerInfoResponse">
   clusterId: string;
 
   /**
-   * The data directory, as an absolute path on the server's host.
+   * The data directory, as an absolute path on the server's host. Not told to strangers from other hosts, as the
+   * storage is not.
    *
    * @generated from field: string data_directory = 3;
    */
@@ -62,6 +63,13 @@ export type GetServerInfoResponse = Message<"millrace.v1.GetServerInfoResponse">
    * @generated from field: millrace.v1.Storage default_storage = 4;
    */
   defaultStorage?: Storage | undefined;
+
+  /**
+   * Whether the server asks for tokens.
+   *
+   * @generated from field: bool has_accounts = 5;
+   */
+  hasAccounts: boolean;
 };
 
 /**

@@ -1,0 +1,360 @@
+import { create } from "@bufbuild/protobuf";
+import { MillraceError } from "../../errors.js";
+import {
+	type AuthService,
+	CreateTokenRequestSchema,
+	CreateUserResponseSchema,
+	CreateWorkerTokenRequestSchema,
+	LoginRequestSchema,
+} from "../../gen/millrace/v1/auth_service_pb.js";
+import type { Caller, UserCaller } from "../../rpc/gate.js";
+import type { ServiceHandlers } from "../../rpc/handler.js";
+import { FirstSecrets } from "../auth/first-secrets.js";
+import { LoginThrottle } from "../auth/login-throttle.js";
+import { assertPassword, hashPassword, isPassword } from "../auth/password.js";
+import type { Sessions } from "../auth/sessions.js";
+import { digestOf, newSecret } from "../auth/token-secret.js";
+import { byNewestLine, listAuditEntries, toAuditEntry } from "../db/audit-log.js";
+import type { Database, Transaction } from "../db/database.js";
+import { findAnswer, once } from "../db/request-ids.js";
+import {
+	byNewest,
+	createToken,
+	getTokenRow,
+	listTokens,
+	type NewToken,
+	revokeToken,
+	revokeTokensOf,
+	toToken,
+} from "../db/tokens.js";
+import { getRunRow, isOpen } from "../db/trial-runs.js";
+import { getTrialRow } from "../db/trials.js";
+import {
+	byUsername,
+	createUser,
+	findUserRow,
+	getUserRow,
+	listUsers,
+	toUser,
+	type UserRow,
+	updateUser,
+} from "../db/users.js";
+import { hostOf } from "../loopback.js";
+import { parseSortedPage } from "../page-token.js";
+import {
+	assertId,
+	assertNotNegative,
+	assertPlainText,
+	assertRequestId,
+	assertText,
+	checkedTime,
+} from "../request-checks.js";
+
+/** What the service works with. */
+export interface AuthServiceContext {
+	readonly db: Database;
+	readonly sessions: Sessions;
+	/** Tells the time in milliseconds since 1970. Default: `Date.now`. */
+	readonly now?: () => number;
+}
+
+const dayMs = 24 * 60 * 60 * 1000;
+/** How long a token lives that a login made. */
+const loginMs = 7 * dayMs;
+/** How long other tokens live, unless it is said, and the longest that may be said. */
+const tokenMs = 30 * dayMs;
+const longestTokenMs = 366 * dayMs;
+
+const longestDisplayName = 128;
+const longestDescription = 200;
+
+/** Lets people and programs in, and keeps their accounts. */
+export function createAuthService({
+	db,
+	sessions,
+	now = Date.now,
+}: AuthServiceContext): ServiceHandlers<typeof AuthService> {
+	const throttle = new LoginThrottle(now);
+	const secrets = new FirstSecrets();
+
+	/** Makes a token and the secret that is told once. */
+	async function issue(token: Omit<NewToken, "digest">, check: (tx: Transaction) => Promise<void> = async () => {}) {
+		const secret = newSecret();
+		const made = await db.write(async (tx) => {
+			await check(tx);
+			return createToken(tx, { ...token, digest: digestOf(secret) });
+		});
+		return { secret, token: made };
+	}
+
+	/** Tells whether a password is a user's; counts wrong ones, of the user and of where they come from. */
+	function isRight(username: string, peer: string, password: string, hash: string | undefined): Promise<boolean> {
+		return throttle.attempt(`${hostOf(peer)} ${username}`, () => isPassword(password, hash));
+	}
+
+	return {
+		async login(request, { peer }) {
+			const { requestId, username, password } = request;
+			assertRequestId(requestId);
+			assertText("username", username);
+			return secrets.once(LoginRequestSchema, request, "", async () => {
+				const user = await findUserRow(db, username.slice(0, 64));
+				const isSole = !sessions.hasAccounts && user?.id === 1 && password === "";
+				if (!isSole && !(await isRight(username.slice(0, 64), peer, password, user?.password ?? undefined))) {
+					throw new MillraceError(
+						"unauthenticated",
+						sessions.hasAccounts
+							? "no user has this name and password"
+							: 'no user has this name and password; this server has no accounts but "determined", without a password',
+					);
+				}
+				const row = user as UserRow;
+				if (row.active === 0) {
+					throw new MillraceError("permission_denied", `user ${JSON.stringify(username)} is not active; ask an admin`);
+				}
+				const login = { userId: row.id, description: `login from ${peer}`, expireTime: now() + loginMs };
+				return { ...(await issue(login, (tx) => assertUnchanged(tx, row))), user: toUser(row) };
+			});
+		},
+
+		async logout(_request, { caller }) {
+			if (caller.kind !== "user" || caller.tokenId === undefined) {
+				throw new MillraceError("failed_precondition", "the call shows no token of a user, so there is none to revoke");
+			}
+			const { tokenId } = caller;
+			await db.write((tx) => revokeToken(tx, tokenId));
+			sessions.tokenRevoked(tokenId);
+			return {};
+		},
+
+		async getMe(_request, { caller }) {
+			return { user: toUser(await getUserRow(db, await userIdOf(db, caller))) };
+		},
+
+		async createUser({ requestId, username, displayName, admin, password, remote }, { caller }) {
+			assertRequestId(requestId);
+			const answer = await findAnswer(db, requestId, CreateUserResponseSchema);
+			if (answer !== undefined) {
+				return answer;
+			}
+			assertAdmin(caller);
+			assertUsername(username);
+			assertPlainText("display_name", displayName, longestDisplayName);
+			if (remote && password !== "") {
+				throw new MillraceError("invalid_argument", "a remote user has no password; leave out either of the two");
+			}
+			if (!remote) {
+				assertPassword("password", password);
+			}
+			const user = { username, displayName, admin, remote, password: remote ? null : await hashPassword(password) };
+			const created = await db.write((tx) =>
+				once(tx, requestId, CreateUserResponseSchema, async () =>
+					create(CreateUserResponseSchema, { user: await createUser(tx, user) }),
+				),
+			);
+			await sessions.accountsChanged();
+			return created;
+		},
+
+		async getUser({ user }) {
+			switch (user.case) {
+				case "userId":
+					assertId("user_id", user.value);
+					return { user: toUser(await getUserRow(db, user.value)) };
+				case "username": {
+					const row = await findUserRow(db, user.value);
+					if (row === undefined) {
+						throw new MillraceError("not_found", `user ${JSON.stringify(user.value)} not found`);
+					}
+					return { user: toUser(row) };
+				}
+				default:
+					throw new MillraceError("invalid_argument", "user is missing; give a user_id or a username");
+			}
+		},
+
+		async listUsers(request) {
+			const page = parseSortedPage(request, byUsername);
+			const found = await listUsers(db, request.active, page);
+			const { rows, nextPageToken } = page.take(found, (row) => [row.username, row.id]);
+			return { users: rows.map(toUser), nextPageToken };
+		},
+
+		async updateUser({ userId, displayName, admin, active, password, oldPassword }, { caller, peer }) {
+			assertId("user_id", userId);
+			const user = asUser(caller);
+			if (!user.isAdmin && (user.userId !== userId || admin !== undefined || active !== undefined)) {
+				throw new MillraceError(
+					"permission_denied",
+					"only admins change other users, and whether one is an admin or active; ask one of them",
+				);
+			}
+			if (displayName !== undefined) {
+				assertPlainText("display_name", displayName, longestDisplayName);
+			}
+			if (password !== undefined) {
+				assertPassword("password", password);
+				await assertOldPassword(user, userId, peer, oldPassword);
+			}
+			const hash = password === undefined ? undefined : await hashPassword(password);
+			const areRevoked = password !== undefined || active === false;
+			const exceptTokenId = active === false ? 0 : (user.tokenId ?? 0);
+			const changed = await db.write(async (tx) => {
+				if (areRevoked) {
+					await revokeTokensOf(tx, userId, exceptTokenId);
+				}
+				return updateUser(tx, userId, { displayName, admin, active, password: hash });
+			});
+			await sessions.userChanged(userId, { areRevoked, exceptTokenId });
+			return { user: changed };
+		},
+
+		async createToken(request, { caller }) {
+			const { requestId, userId, description, expireTime } = request;
+			assertRequestId(requestId);
+			assertNotNegative("user_id", userId);
+			assertPlainText("description", description, longestDescription);
+			const user = asUser(caller);
+			const owner = userId || user.userId;
+			if (owner !== user.userId && !user.isAdmin) {
+				throw new MillraceError("permission_denied", "only admins make tokens for others; ask one of them");
+			}
+			assertAccounts();
+			const endTime = expireTime === undefined ? now() + tokenMs : checkedTime("expire_time", expireTime);
+			if (endTime <= now() || endTime > now() + longestTokenMs) {
+				throw new MillraceError(
+					"invalid_argument",
+					`expire_time is ${new Date(endTime).toISOString()}; it must lie in the future, and within a year`,
+				);
+			}
+			return secrets.once(CreateTokenRequestSchema, request, `${user.userId}`, () =>
+				issue({ userId: owner, description, expireTime: endTime }, (tx) => assertActive(tx, owner)),
+			);
+		},
+
+		async createWorkerToken(request, { caller }) {
+			const { requestId, trialId, trialRunId } = request;
+			assertRequestId(requestId);
+			assertId("trial_id", trialId);
+			assertNotNegative("trial_run_id", trialRunId);
+			const { userId } = asUser(caller);
+			assertAccounts();
+			const token = { userId, trialId, trialRunId, description: `workers of trial ${trialId}` };
+			const ofAnyRun = trialRunId === 0 ? { expireTime: now() + tokenMs } : {};
+			return secrets.once(CreateWorkerTokenRequestSchema, request, `${userId}`, () =>
+				issue({ ...token, ...ofAnyRun }, async (tx) => {
+					await getTrialRow(tx, trialId);
+					const run = trialRunId === 0 ? undefined : await getRunRow(tx, trialId, trialRunId);
+					if (run !== undefined && !isOpen(run)) {
+						throw new MillraceError(
+							"failed_precondition",
+							`run ${trialRunId} of trial ${trialId} is closed as ${run.state}; its workers write nothing any more`,
+						);
+					}
+				}),
+			);
+		},
+
+		async listTokens(request, { caller }) {
+			assertNotNegative("user_id", request.userId);
+			const user = asUser(caller);
+			if (!user.isAdmin && request.userId !== 0 && request.userId !== user.userId) {
+				throw new MillraceError("permission_denied", "only admins see the tokens of others; ask one of them");
+			}
+			const page = parseSortedPage(request, byNewest);
+			const found = await listTokens(db, now(), user.isAdmin ? request.userId : user.userId, page);
+			const { rows, nextPageToken } = page.take(found, (row) => [row.id, row.id]);
+			return { tokens: rows.map(toToken), nextPageToken };
+		},
+
+		async revokeToken({ tokenId }, { caller }) {
+			assertId("token_id", tokenId);
+			const user = asUser(caller);
+			const row = await getTokenRow(db, tokenId);
+			if (!user.isAdmin && row.user_id !== user.userId) {
+				// Whose it is concerns nobody else.
+				throw new MillraceError("not_found", `token ${tokenId} not found`);
+			}
+			const token = await db.write((tx) => revokeToken(tx, tokenId));
+			sessions.tokenRevoked(tokenId);
+			return { token };
+		},
+
+		async listAuditEntries(request) {
+			const page = parseSortedPage(request, byNewestLine);
+			const found = await listAuditEntries(db, request.username, page);
+			const { rows, nextPageToken } = page.take(
+				found,
+				(row) => [row.id, row.id],
+				(row) => row.subject.length,
+			);
+			return { entries: rows.map(toAuditEntry), nextPageToken };
+		},
+	};
+
+	function assertAccounts(): void {
+		if (!sessions.hasAccounts) {
+			throw new MillraceError(
+				"failed_precondition",
+				"this server has no accounts, so it asks for no tokens; make an admin with a password first",
+			);
+		}
+	}
+
+	/** Throws `permission_denied` if a user changes the own password and does not know it. */
+	async function assertOldPassword(user: UserCaller, userId: number, peer: string, oldPassword: string) {
+		if (user.userId !== userId || user.tokenId === undefined) {
+			return;
+		}
+		const { username, password } = await getUserRow(db, userId);
+		if (password !== null && !(await isRight(username, peer, oldPassword, password))) {
+			throw new MillraceError("permission_denied", "old_password is wrong; give the present password of this user");
+		}
+	}
+}
+
+/** Throws `unauthenticated` or `permission_denied` if the caller does not manage accounts. */
+function assertAdmin(caller: Caller): void {
+	if (caller.kind === "anonymous") {
+		throw new MillraceError("unauthenticated", "this server has accounts; log in as an admin");
+	}
+	if (caller.kind !== "user" || !caller.isAdmin) {
+		throw new MillraceError("permission_denied", "only admins make users; ask one of them");
+	}
+}
+
+function asUser(caller: Caller): UserCaller {
+	if (caller.kind !== "user") {
+		throw new MillraceError("permission_denied", "only users may do this");
+	}
+	return caller;
+}
+
+async function userIdOf(db: Database, caller: Caller): Promise<number> {
+	return caller.kind === "worker" ? (await getTokenRow(db, caller.tokenId)).user_id : asUser(caller).userId;
+}
+
+/** Throws `aborted` if a user has got another password, or is no longer active, since the row was read. */
+async function assertUnchanged(tx: Transaction, { id, password, username }: UserRow): Promise<void> {
+	const row = await getUserRow(tx, id);
+	if (row.active === 0 || row.password !== password) {
+		throw new MillraceError("aborted", `user ${JSON.stringify(username)} was just changed; log in again`);
+	}
+}
+
+/** Throws `failed_precondition` if a user is not active. */
+async function assertActive(tx: Transaction, userId: number): Promise<void> {
+	const { active, username } = await getUserRow(tx, userId);
+	if (active === 0) {
+		throw new MillraceError("failed_precondition", `user ${JSON.stringify(username)} is not active; activate it first`);
+	}
+}
+
+function assertUsername(username: string): void {
+	if (!/^[\p{L}\p{N}._@+-]{1,64}$/u.test(username)) {
+		throw new MillraceError(
+			"invalid_argument",
+			`username is ${JSON.stringify(username)}; it must have 1 to 64 letters, digits or characters of "._@+-"`,
+		);
+	}
+}
