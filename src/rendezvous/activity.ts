@@ -20,6 +20,8 @@ export interface SeenMember {
 	readonly heardAt: number;
 	/** What it last told; undefined if nothing yet. */
 	readonly progress: MemberProgress | undefined;
+	/** When it told that. */
+	readonly toldAt: number;
 	/** Since when it has been where its progress says. */
 	readonly unchangedSince: number;
 }
@@ -42,8 +44,9 @@ export interface AwaitedOperation {
 /** Tells what the members of a run are at. Costs a walk over them, for who asks only. */
 export function runActivity(state: RunState, now: number): RunActivity {
 	const { phase, joinDeadline } = state;
-	const members = [...state.members.values()].map(({ join, session, heardAt, progress, unchangedSince }) => {
-		const seen: SeenMember = { isConnected: session !== undefined, heardAt, progress, unchangedSince };
+	const members = [...state.members.values()].map(({ join, session, ...member }) => {
+		const { heardAt, progress, toldAt, unchangedSince } = member;
+		const seen: SeenMember = { isConnected: session !== undefined, heardAt, progress, toldAt, unchangedSince };
 		return [join.memberUuid, seen] as const;
 	});
 	const operations = [...state.channels.values()].flatMap((channel) =>

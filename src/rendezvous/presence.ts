@@ -26,6 +26,8 @@ export interface MemberState {
 	/** When it was heard of last. */
 	heardAt: number;
 	progress: MemberProgress | undefined;
+	/** When it told its progress. */
+	toldAt: number;
 	/** Since when it has been where its progress says. */
 	unchangedSince: number;
 }
@@ -81,7 +83,7 @@ function wait(state: RunState, request: JoinRequest, session: number, now: numbe
 function admit(state: RunState, request: JoinRequest, session: number, now: number): RunEffect[] {
 	const goneAt = now + state.leaseMs;
 	const { attempt } = request;
-	const seen = { heardAt: now, progress: undefined, unchangedSince: now };
+	const seen = { heardAt: now, progress: undefined, toldAt: now, unchangedSince: now };
 	state.members.set(request.rank, { join: request, session, attempt, goneAt, ...seen });
 	state.joinDeadline ??= now + (request.joinTimeoutMs || defaultJoinTimeoutMs);
 	const effects: RunEffect[] = [{ kind: "admit", session, join: request }];
@@ -113,6 +115,7 @@ export function tell(state: RunState, { rank, session, progress, unchangedMs = 0
 		// A message that was held up on its way must not make it look as if something had happened.
 		member.unchangedSince = isSame(member.progress, progress) ? Math.min(member.unchangedSince, since) : since;
 		member.progress = progress;
+		member.toldAt = now;
 	}
 }
 

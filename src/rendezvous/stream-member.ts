@@ -77,7 +77,8 @@ export class StreamMember implements RendezvousMember {
 	/** The lease, as the server said it. */
 	#leaseMs: number | undefined;
 	#heardAt = 0;
-	#saidAt = 0;
+	/** When it last told what it is at. */
+	#toldAt = Number.NEGATIVE_INFINITY;
 	#step: StepBegin | undefined;
 	#lastStep = 0;
 	/** Since when it is at this step, or at none. */
@@ -247,8 +248,8 @@ export class StreamMember implements RendezvousMember {
 					// it is only slow, the server would take its end for the member's.
 					this.#drops.push(this.#channel.renew());
 					this.#onDead();
-				} else if (now - this.#saidAt >= leaseMs / 6) {
-					this.#saidAt = now;
+				} else if (now - this.#toldAt >= Math.min(leaseMs / 6, longestTellMs)) {
+					this.#toldAt = now;
 					for (const call of this.#calls) {
 						call?.send({ message: { case: "heartbeat", value: this.#heartbeat() } });
 					}
@@ -269,7 +270,6 @@ export class StreamMember implements RendezvousMember {
 	}
 
 	#send(message: Sent["message"] & object): void {
-		this.#saidAt = this.#now();
 		this.#call?.send({ message });
 	}
 
@@ -301,6 +301,8 @@ export class StreamMember implements RendezvousMember {
 	#onJoined({ trialRunId, leaseMs, recollect }: Joined): void {
 		this.trialRunId = trialRunId;
 		this.#joined = true;
+		// A server that was started again knows nothing of it.
+		this.#toldAt = Number.NEGATIVE_INFINITY;
 		this.#cancelCalls(this.#call);
 		if (leaseMs > 0 && leaseMs !== this.#leaseMs) {
 			this.#leaseMs = leaseMs;
@@ -402,6 +404,8 @@ const eagerMs = 2_000;
 const eagerWaitMs = 50;
 /** The longest pause between two attempts: the first may have reached a server that then gave it a second. */
 const longestWaitMs = 300;
+/** The longest time between two heartbeats, in milliseconds: who watches the run shall know what its workers are at. */
+const longestTellMs = 2_500;
 /** How long a worker that leaves waits for the server to know it. */
 const leaveMs = 5_000;
 

@@ -59,6 +59,7 @@ describe("runActivity", () => {
 			isConnected: true,
 			heardAt: 12_000,
 			progress: { step: 9, inFlight },
+			toldAt: 12_000,
 			unchangedSince: 7_000,
 		});
 	});
@@ -76,6 +77,7 @@ describe("runActivity", () => {
 		const state = runningState();
 		give(state, 1, Operation.STEP, 4_000);
 		assert.deepEqual([seen(state, 1)?.heardAt, seen(state, 3)?.heardAt], [4_000, 0]);
+		assert.equal(seen(state, 1)?.toldAt, 0);
 		transition(state, { kind: "disconnect", rank: 1, session: 11 }, 4_100);
 		assert.deepEqual([seen(state, 1)?.isConnected, seen(state, 1)?.heardAt], [false, 4_000]);
 		join(state, 1, 4_200);

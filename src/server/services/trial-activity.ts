@@ -74,7 +74,7 @@ function memberActivity(
 		step: progress?.step ?? row.last_step ?? 0,
 		...(progress?.inFlight && { inFlight: progress.inFlight }),
 		loading: progress?.isLoading ?? false,
-		...(seen && progress && { unchangedSince: at(seen.unchangedSince) }),
+		...(seen && progress && { toldTime: at(seen.toldAt), unchangedSince: at(seen.unchangedSince) }),
 		recordsDone: BigInt(row.last_records ?? 0),
 		...(row.last_time !== null && { lastCommitTime: timestampFromMs(row.last_time) }),
 		lastCommitStep: row.last_step ?? 0,

@@ -127,6 +127,21 @@ describe("GetTrialActivity", { timeout: 60_000 }, () => {
 		assert.equal(idle.loading, false);
 	});
 
+	it("tells what a member is at that meets the others all the time", async () => {
+		const { trialId, zero, one } = await startRun();
+		let isKnown = false;
+		const meetings = (async () => {
+			for (let step = 1; !isKnown; step++) {
+				one.beginStep({ step, first: step, end: step + 1 });
+				await Promise.all([user(zero, Operation.ALLGATHER), user(one, Operation.ALLGATHER)]);
+			}
+		})();
+		const { heardTime, toldTime } = await memberThat(trialId, ({ inFlight }) => inFlight !== undefined);
+		isKnown = true;
+		await meetings;
+		assert.ok(heardTime && toldTime && timestampMs(heardTime) >= timestampMs(toldTime));
+	});
+
 	it("tells what each has committed, when last, and how fast", async () => {
 		const { trialId, commit } = await startRun();
 		await commit(0, 1, 1);

@@ -53,7 +53,7 @@ export type AttendRequest = Message<"millrace.v1.AttendRequest"> & {
     case: "leave";
   } | {
     /**
-     * Sent several times in each lease. The server answers it with one of its own.
+     * Sent several times in each lease, and every 3 seconds. The server answers it with one of its own.
      *
      * @generated from field: millrace.v1.Heartbeat heartbeat = 4;
      */
