@@ -108,7 +108,8 @@ function watchMain(
 	{ stepTimeoutMs = Number.POSITIVE_INFINITY, reactMs, end }: Limits,
 ): void {
 	const now = createAwakeClock();
-	let current: StepSeen | undefined;
+	let turn = 0;
+	let step: StepSeen | undefined;
 	let since = 0;
 	let overSince: number | undefined;
 	let hasJoined = false;
@@ -118,12 +119,13 @@ function watchMain(
 			say({ kind: "joined", trialRunId: member.trialRunId });
 		}
 		const time = now();
-		const step = memory.read();
-		if (step?.turn !== current?.turn) {
-			current = step;
+		// Between two looks there may have been batches that none of them saw.
+		if (memory.turn !== turn) {
+			turn = memory.turn;
+			step = memory.read();
 			since = time;
 			if (step === undefined) {
-				member.endStep();
+				member.endStep(memory.completed);
 			} else {
 				member.beginStep(step);
 			}

@@ -1,10 +1,8 @@
 import type { StepBegin } from "./client.js";
 
-/** A batch that is waited for, or processed, and which one of all it is. */
+/** A batch that is waited for, or processed. */
 export interface StepSeen extends StepBegin {
 	readonly isLoading: boolean;
-	/** Another each time that a batch is begun. */
-	readonly turn: number;
 }
 
 /**
@@ -14,34 +12,47 @@ export interface StepSeen extends StepBegin {
 export class StepMemory {
 	/** What a thread is given to make its own StepMemory of. */
 	readonly buffer: SharedArrayBuffer;
-	/** Odd while there is a batch. */
-	readonly #turn: Int32Array;
+	/** The turn, which is odd while there is a batch, and how many steps are completed. */
+	readonly #counts: Int32Array;
 	readonly #step: Float64Array;
 
 	constructor(buffer = new SharedArrayBuffer(40)) {
 		this.buffer = buffer;
-		this.#turn = new Int32Array(buffer, 0, 1);
+		this.#counts = new Int32Array(buffer, 0, 2);
 		this.#step = new Float64Array(buffer, 8, 4);
 	}
 
 	begin({ step, first, end, isLoading = false }: StepBegin): void {
 		this.end();
 		this.#step.set([step, first, end, isLoading ? 1 : 0]);
-		Atomics.add(this.#turn, 0, 1);
+		Atomics.store(this.#counts, 1, step);
+		Atomics.add(this.#counts, 0, 1);
 	}
 
 	end(): void {
-		if (Atomics.load(this.#turn, 0) % 2 !== 0) {
-			Atomics.add(this.#turn, 0, 1);
+		if (this.turn % 2 !== 0) {
+			const [step = 0, , , loading] = this.#step;
+			Atomics.store(this.#counts, 1, loading === 1 ? step : step + 1);
+			Atomics.add(this.#counts, 0, 1);
 		}
+	}
+
+	/** Grows each time that a batch is begun or ended. */
+	get turn(): number {
+		return Atomics.load(this.#counts, 0);
+	}
+
+	/** How many steps the main thread has completed, as its batches say. */
+	get completed(): number {
+		return Atomics.load(this.#counts, 1);
 	}
 
 	/** Returns the batch that the main thread is at, or undefined. */
 	read(): StepSeen | undefined {
-		const turn = Atomics.load(this.#turn, 0);
+		const { turn } = this;
 		const [step = 0, first = 0, end = 0, loading] = this.#step;
 		// Otherwise it was written meanwhile.
-		const isWhole = turn % 2 !== 0 && Atomics.load(this.#turn, 0) === turn;
-		return isWhole ? { turn, step, first, end, isLoading: loading === 1 } : undefined;
+		const isWhole = turn % 2 !== 0 && this.turn === turn;
+		return isWhole ? { step, first, end, isLoading: loading === 1 } : undefined;
 	}
 }

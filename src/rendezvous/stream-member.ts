@@ -122,8 +122,9 @@ export class StreamMember implements RendezvousMember {
 		this.#stepSince = this.#now();
 	}
 
-	endStep(): void {
-		this.#lastStep += this.#step?.isLoading ? 0 : 1;
+	/** @param completed How many steps are completed. Default: the one that ends too, if it was processed. */
+	endStep(completed = this.#lastStep + (this.#step?.isLoading ? 0 : 1)): void {
+		this.#lastStep = completed;
 		this.#step = undefined;
 		this.#stepSince = this.#now();
 	}

@@ -71,7 +71,8 @@ function memberActivity(
 		nodeRank: row.node_rank,
 		connected: seen?.isConnected ?? false,
 		...(seen && { heardTime: at(seen.heardAt) }),
-		step: progress?.step ?? row.last_step ?? 0,
+		// What it told may be older than its last commit.
+		step: Math.max(progress?.step ?? 0, row.last_step ?? 0),
 		...(progress?.inFlight && { inFlight: progress.inFlight }),
 		loading: progress?.isLoading ?? false,
 		...(seen && progress && { toldTime: at(seen.toldAt), unchangedSince: at(seen.unchangedSince) }),
