@@ -1,3 +1,5 @@
+import { durationText } from "../duration-text.js";
+
 /** What is known of a trial's progress at one time. */
 export interface ProgressSample {
 	/** When, in milliseconds. */
@@ -65,10 +67,5 @@ export function count(value: number): string {
 
 /** Returns a time as its reader would say it: "2 s", "3 min 20 s", "2 h 5 min". */
 export function formatDuration(seconds: number): string {
-	const whole = Math.ceil(seconds);
-	if (whole < 60) {
-		return `${whole} s`;
-	}
-	const minutes = Math.floor(whole / 60);
-	return minutes < 60 ? `${minutes} min ${whole % 60} s` : `${count(Math.floor(minutes / 60))} h ${minutes % 60} min`;
+	return durationText(Math.ceil(seconds));
 }

@@ -28,6 +28,14 @@ export { ModelVersion } from "./model-version.js";
 export type { MethodsOf, Pending } from "./pending.js";
 export type { ReportMetricsOptions } from "./report-metrics-options.js";
 export { Trial, type TrialError, type TrialOutput, type TrialState } from "./trial.js";
+export type {
+	TrialActivity,
+	TrialRun,
+	TrialRunState,
+	WatchOptions,
+	WorkerActivity,
+	WorkerWait,
+} from "./trial-activity.js";
 export type { ExperimentTrialsOptions, ListTrialsOptions, TrialSortBy } from "./trial-list.js";
 export type { TrialLog, TrialLogOptions } from "./trial-logs.js";
 export type { TrialMetrics, TrialMetricsOptions } from "./trial-metrics.js";

@@ -80,6 +80,7 @@ export const trialMethods: MethodKinds<Trial> = {
 	summarizeMetrics: "promise",
 	iterMetrics: "list",
 	iterLogs: "list",
+	watch: "list",
 	listCheckpoints: "list",
 	listOutputs: "list",
 	downloadOutputs: "promise",

@@ -14,6 +14,7 @@ import { fromJsonText, type JsonObject } from "./json.js";
 import { type MetricsSummary, summarizeMetrics } from "./metric-summary.js";
 import type { Pending } from "./pending.js";
 import type { Session } from "./session.js";
+import { type TrialActivity, type WatchOptions, watchTrial } from "./trial-activity.js";
 import { type TrialLog, type TrialLogOptions, trialLogList } from "./trial-logs.js";
 import { metricsOfTrials, type TrialMetrics, type TrialMetricsOptions } from "./trial-metrics.js";
 import {
@@ -166,6 +167,26 @@ export class Trial {
 	 */
 	iterLogs(options: TrialLogOptions = {}): AsyncList<TrialLog> {
 		return trialLogList(this.id, options, () => this.#session.connection());
+	}
+
+	/**
+	 * Tells what the trial is doing, about once a second until it is COMPLETED, CANCELED or ERROR: how far and how fast it
+	 * is, what each worker is at, and in plain words who is waited for. It goes on across a restart of the server, and also
+	 * while the trial has no run or is PAUSED.
+	 *
+	 * Reading throws `invalid_argument` for wrong options, `not_found` if the trial is deleted meanwhile.
+	 *
+	 * @example
+	 * ```ts
+	 * import { client } from "millrace";
+	 *
+	 * for await (const { recordsDone, recordsTotal, recordsPerSecond, message } of client.getTrial(5).watch()) {
+	 * 	console.log(`${recordsDone} of ${recordsTotal}, ${recordsPerSecond ?? 0} records/s: ${message}`);
+	 * }
+	 * ```
+	 */
+	watch(options: WatchOptions = {}): AsyncList<TrialActivity> {
+		return watchTrial(this.#session, this.id, options);
 	}
 
 	/**

@@ -7,7 +7,7 @@ import { shown } from "./shown.js";
 /** Options of `experiment.wait` and `experiment.awaitFirstTrial`. */
 export interface WaitOptions {
 	/** The time between an answer of the server and the next question, in seconds. Default: 5. */
-	readonly interval?: number;
+	readonly interval?: number | undefined;
 }
 
 /** What waiting needs from outside. */
