@@ -9,6 +9,7 @@ import { TrialService } from "../../src/gen/millrace/v1/trial_service_pb.js";
 import type { Connection } from "../../src/sdk/connection.js";
 import { joinRun, startTrial, type TestWorker } from "../server/start-trial.js";
 import type { TestServer } from "../support/start-test-server.js";
+import { authWriteCases } from "./auth-write-cases.js";
 import { checkpointWriteCases } from "./checkpoint-write-cases.js";
 import { experimentWriteCases } from "./experiment-write-cases.js";
 import { logWriteCases } from "./log-write-cases.js";
@@ -21,6 +22,7 @@ export type WriteCase = (server: TestServer, wire: Connection) => Promise<() => 
 /** A write of each method that changes something, but for Attend, by `Service.Method`. */
 export const writeCases: Readonly<Record<string, WriteCase>> = {
 	...modelWriteCases,
+	...authWriteCases,
 	...logWriteCases,
 	...trialWriteCases,
 	...experimentWriteCases,

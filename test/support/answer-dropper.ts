@@ -29,18 +29,20 @@ export function isWrite(method: DescMethod): boolean {
 
 /**
  * Starts a server that passes the unary calls of these services on. The first time that a write
- * comes, the server behind has done it when its sender gets UNAVAILABLE; it passes when it comes again.
+ * comes, the server behind has done it when its sender gets UNAVAILABLE; it passes when it comes again. All calls are
+ * made with the token, if there is one.
  */
 export async function startAnswerDropper<State>(
 	server: TestServer,
 	services: readonly DescService[],
 	look: () => Promise<State>,
+	token?: string,
 ): Promise<AnswerDropper<State>> {
 	const dropped: DroppedAnswer<State>[] = [];
 	const seen = new Set<string>();
 	const { address } = await startRpcServer((rpc) => {
 		for (const service of services) {
-			const behind = server.client(service) as Record<string, (request: object) => Promise<unknown>>;
+			const behind = server.client(service, token) as Record<string, (request: object) => Promise<unknown>>;
 			const handlers = service.methods.map((method) => [
 				method.localName,
 				async (request: object) => {

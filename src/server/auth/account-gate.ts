@@ -82,8 +82,8 @@ export class AccountGate implements Gate {
 		try {
 			return await this.#sessions.enter(secret, stop);
 		} catch (error) {
-			// An old token is no reason not to log in.
-			if (isOpen) {
+			// An old token is no reason not to log in, and who logs out twice is out.
+			if (isOpen || (method === AuthService.method.logout && (await this.#sessions.wasRevoked(secret)))) {
 				return { leave() {} };
 			}
 			throw error;
@@ -129,7 +129,7 @@ function assertMayCall({ method }: IncomingCall, caller: Caller): void {
 	if (access === "admins" && !(caller.kind === "user" && caller.isAdmin)) {
 		throw new MillraceError("permission_denied", `${method.name} is for admins; ask one of them`);
 	}
-	if ((access === "users" || (typeof access === "object" && "owner" in access)) && caller.kind !== "user") {
+	if ((access === "users" || (typeof access === "object" && "owner" in access)) && caller.kind === "worker") {
 		throw new MillraceError("permission_denied", `${method.name} is not for workers; use a user's token`);
 	}
 }

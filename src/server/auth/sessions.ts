@@ -82,6 +82,12 @@ export class Sessions {
 		}
 	}
 
+	/** Tells whether a secret is that of a token which was revoked. */
+	async wasRevoked(secret: string): Promise<boolean> {
+		const row = await findTokenRow(this.#db, digestOf(secret));
+		return row !== undefined && row.revoke_time !== null;
+	}
+
 	/** Notes a stream of somebody who did not have to log in, as `enter` does. */
 	enterAnonymous(stop: (reason: MillraceError) => unknown): () => void {
 		this.#anonymous.add(stop);

@@ -37,7 +37,7 @@ export const accounts: Migration = {
 		"CREATE INDEX tokens_by_trial ON tokens (trial_id) WHERE trial_id IS NOT NULL",
 		// No reference to the token, which may be forgotten before the line is.
 		`CREATE TABLE audit_log (
-			id INTEGER PRIMARY KEY AUTOINCREMENT,
+			id INTEGER PRIMARY KEY,
 			time INTEGER NOT NULL,
 			username TEXT NOT NULL,
 			token_id INTEGER NOT NULL,
