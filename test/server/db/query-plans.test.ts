@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { randomUUID } from "node:crypto";
 import { join } from "node:path";
 import { describe, it } from "node:test";
+import { AuthService } from "../../../src/gen/millrace/v1/auth_service_pb.js";
 import { MetricService } from "../../../src/gen/millrace/v1/metric_service_pb.js";
 import { TrialRunState } from "../../../src/gen/millrace/v1/trial_pb.js";
 import { TrialService } from "../../../src/gen/millrace/v1/trial_service_pb.js";
@@ -10,6 +11,7 @@ import { createRpcClient } from "../../../src/rpc/client.js";
 import { Connection } from "../../../src/server/db/database.js";
 import { Random } from "../../chaos/random.js";
 import { allMethods, fullName } from "../../support/bad-input/all-methods.js";
+import { createFuzzAccounts } from "../../support/bad-input/fuzz-accounts.js";
 import { type FuzzWorld, seedWorld } from "../../support/bad-input/fuzz-world.js";
 import { MessageMaker } from "../../support/bad-input/message-maker.js";
 import { rawCall } from "../../support/bad-input/raw-call.js";
@@ -33,8 +35,12 @@ describe("the statements of src/server/db", { timeout: 300_000 }, () => {
 		await (await startTestServer({ dataDirectory })).close();
 		const stop = recordStatements((sql) => seen.add(sql));
 		const { address, logged } = await startTestServer({ dataDirectory, leaseMs: 2_000 });
-		const channel = new Channel(address, { connectMs: 20_000, retryMs: 20_000 });
-		const unary = (await allMethods()).filter(({ methodKind }) => methodKind !== "bidi_streaming");
+		const { admin } = await createFuzzAccounts(address);
+		const channel = new Channel(address, { connectMs: 20_000, retryMs: 20_000, security: { token: admin } });
+		// Who is logged out can call nothing more.
+		const unary = (await allMethods()).filter(
+			(method) => method.methodKind !== "bidi_streaming" && method !== AuthService.method.logout,
+		);
 		// Those of workers come first: others kill the runs.
 		const methods = [
 			...unary.filter(({ parent }) => parent.name === "ProgressService"),
@@ -46,7 +52,7 @@ describe("the statements of src/server/db", { timeout: 300_000 }, () => {
 			for (const method of methods) {
 				const maker = new MessageMaker(new Random(`plans ${fullName(method)} ${round}`), world);
 				const messages = Array.from({ length: 6 }, () => maker.good(method.input));
-				await Promise.all(messages.map((message) => rawCall(channel.grpc, method, [message], 300)));
+				await Promise.all(messages.map((message) => rawCall(channel.grpc, method, [message], 300, channel.metadata())));
 			}
 			world.end();
 		}

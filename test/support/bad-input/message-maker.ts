@@ -1,5 +1,6 @@
 import { create, type DescField, type DescMessage, type DescOneof, toBinary } from "@bufbuild/protobuf";
 import { BinaryWriter, WireType } from "@bufbuild/protobuf/wire";
+import { timestampFromMs } from "@bufbuild/protobuf/wkt";
 import type { Random } from "../../chaos/random.js";
 import type { FuzzWorld } from "./fuzz-world.js";
 import { hostileFields } from "./hostile-fields.js";
@@ -25,6 +26,9 @@ const apart: Readonly<Record<string, readonly string[]>> = {
 	// Outputs would have to lie below a directory that is named for the member; nothing else goes with a finish.
 	CommitRequest: ["outputs", "alone"],
 	MetadataChange: ["clear"],
+	// A password takes a tenth of a second to hash, and a remote user has none.
+	CreateUserRequest: ["password"],
+	UpdateUserRequest: ["password", "old_password"],
 };
 
 /** Values that a good message of a type has, where those of the field's name do not fit. */
@@ -36,6 +40,10 @@ const fitting: Readonly<Record<string, (world: FuzzWorld) => object>> = {
 	RecordFailure: () => ({ record: 5n }),
 	StreamTrialLogsRequest: () => ({ orderBy: 1 }),
 	EndTrialRunRequest: () => ({ state: 5 }),
+	CreateUserRequest: () => ({ remote: true }),
+	CreateTokenRequest: () => ({ expireTime: timestampFromMs(Date.now() + 60_000) }),
+	// Of a trial whose run is open.
+	CreateWorkerTokenRequest: ({ trialIds }) => ({ trialId: trialIds[1] }),
 };
 
 /** The case of a oneof that the first message of a stream has to have. */

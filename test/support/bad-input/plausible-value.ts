@@ -28,6 +28,13 @@ const byName: Readonly<Record<string, Maker>> = {
 	checkpoint_uuid: (random, world) => random.pick(world.checkpointUuids),
 	member_uuid: (_, world) => world.member.memberUuid,
 	name: text,
+	username: (random) => random.pick(["ivy", "bob", "nobody"]),
+	display_name: text,
+	user_id: (random) => random.integer(1, 9),
+	token_id: (random) => random.integer(1, 9),
+	// One that is right, or could be, would be hashed.
+	password: () => "short",
+	old_password: () => "short",
 	page_size: (random) => random.integer(1, 20),
 	page_token: () => "",
 	resume_token: () => "",
