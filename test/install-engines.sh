@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Installs, from Debian's packages, the programs that some tests start workers with: torchrun, mpirun, Slurm, and
-# ip for hosts made of network namespaces; and, from PyPI, what checks Kubernetes manifests. What cannot be installed
-# is named, and its tests are skipped; this script never fails.
+# ip for hosts made of network namespaces; the languages of examples/clients; and, from PyPI, what checks Kubernetes
+# manifests. What cannot be installed is named, and its tests are skipped; this script never fails.
 set -uo pipefail
 cd "$(dirname "$0")/.."
 
@@ -12,6 +12,9 @@ missing() {
 	command -v munged >/dev/null || echo munge
 	command -v ip >/dev/null || echo iproute2
 	/usr/bin/python3 -c "import ensurepip, venv" 2>/dev/null || echo python3-venv
+	command -v go >/dev/null || echo golang-go
+	command -v javac >/dev/null || echo default-jdk-headless
+	command -v mvn >/dev/null || echo maven
 }
 
 # Daemons are in /usr/sbin, which not every user's PATH has.

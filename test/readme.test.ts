@@ -107,6 +107,7 @@ for (const document of [
 	"CONTRIBUTING.md",
 	"docs/ARCHITECTURE.md",
 	"docs/FAULTS.md",
+	"docs/clients.md",
 	"docs/core.md",
 	"docs/launchers.md",
 ]) {

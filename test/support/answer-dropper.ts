@@ -14,13 +14,18 @@ export interface DroppedAnswer<State> {
 	readonly state: State;
 }
 
-/** A server in between, which loses the first answer of each write. */
+/** A server in between, which loses the first answer of each write, and breaks the first stream of each method. */
 export interface AnswerDropper<State> {
 	/** Its address as `host:port`. */
 	readonly address: string;
 	/** The answers that it dropped, in their order. */
 	readonly dropped: readonly DroppedAnswer<State>[];
+	/** The names of the methods of which it broke a stream. */
+	readonly broken: ReadonlySet<string>;
 }
+
+/** A method of a client: the answer is a promise or a stream, by its kind. */
+type AnyMethod = (request: object) => Promise<unknown> & AsyncIterable<unknown>;
 
 /** Tells whether a method changes something. */
 export function isWrite(method: DescMethod): boolean {
@@ -28,9 +33,9 @@ export function isWrite(method: DescMethod): boolean {
 }
 
 /**
- * Starts a server that passes the unary calls of these services on. The first time that a write
- * comes, the server behind has done it when its sender gets UNAVAILABLE; it passes when it comes again. All calls are
- * made with the token, if there is one.
+ * Starts a server that passes the calls of these services on. The first time that a write comes, the server behind has
+ * done it when its sender gets UNAVAILABLE; it passes when it comes again. The first stream of a method ends with
+ * UNAVAILABLE after its first message. All calls are made with the token, if there is one.
  */
 export async function startAnswerDropper<State>(
 	server: TestServer,
@@ -40,9 +45,24 @@ export async function startAnswerDropper<State>(
 ): Promise<AnswerDropper<State>> {
 	const dropped: DroppedAnswer<State>[] = [];
 	const seen = new Set<string>();
+	const broken = new Set<string>();
+	async function* breaking(method: DescMethod, messages: AsyncIterable<unknown> | []) {
+		for await (const message of messages) {
+			yield message;
+			if (!broken.has(method.name)) {
+				broken.add(method.name);
+				throw new MillraceError("unavailable", "the stream was broken");
+			}
+		}
+	}
 	const { address } = await startRpcServer((rpc) => {
 		for (const service of services) {
-			const behind = server.client(service, token) as Record<string, (request: object) => Promise<unknown>>;
+			const behind = server.client(service, token) as unknown as Record<string, AnyMethod>;
+			const streams = service.methods.filter(({ methodKind }) => methodKind === "server_streaming");
+			const streamHandlers = streams.map((method) => [
+				method.localName,
+				(request: object) => breaking(method, behind[method.localName]?.(request) ?? []),
+			]);
 			const handlers = service.methods.map((method) => [
 				method.localName,
 				async (request: object) => {
@@ -56,10 +76,10 @@ export async function startAnswerDropper<State>(
 					return answer;
 				},
 			]);
-			rpc.add(service, Object.fromEntries(handlers) as ServiceHandlers<typeof service>);
+			rpc.add(service, Object.fromEntries([...handlers, ...streamHandlers]) as ServiceHandlers<typeof service>);
 		}
 	});
-	return { address, dropped };
+	return { address, dropped, broken };
 }
 
 function withBigInts(_key: string, value: unknown): unknown {
