@@ -1,16 +1,27 @@
 import { MillraceError } from "../errors.js";
 
+/** How options are asserted. */
+export interface OptionRules {
+	/** Whether what is given instead may be a password, so that no error shows it. Default: false. */
+	readonly isSecret?: boolean;
+}
+
 /**
  * Throws `invalid_argument` if a method's options are not an object, as in
  * `options of createModel must be an object: { description: "digits" }`.
  *
  * @param first The option that Python's next positional argument would be.
  */
-export function assertOptions(options: unknown, method: string, first: string): void {
+export function assertOptions(
+	options: unknown,
+	method: string,
+	first: string,
+	{ isSecret = false }: OptionRules = {},
+): void {
 	if (typeof options === "object" && options !== null && !Array.isArray(options)) {
 		return;
 	}
-	const isShown = typeof options === "string" || typeof options === "number" || typeof options === "boolean";
+	const isShown = !isSecret && ["string", "number", "boolean"].includes(typeof options);
 	const example = isShown ? JSON.stringify(options) : "…";
 	throw new MillraceError("invalid_argument", `options of ${method} must be an object: { ${first}: ${example} }`);
 }
@@ -25,8 +36,9 @@ export function assertKnownOptions<T extends object>(
 	options: T,
 	method: string,
 	known: readonly (keyof T & string)[],
+	rules: OptionRules = {},
 ): void {
-	assertOptions(options, method, known[0] ?? "");
+	assertOptions(options, method, known[0] ?? "", rules);
 	const names: readonly string[] = known;
 	for (const name of Object.keys(options)) {
 		if (!names.includes(name)) {

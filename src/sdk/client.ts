@@ -3,6 +3,7 @@ import { isMillraceError, MillraceError } from "../errors.js";
 import type { Experiment as ExperimentMessage } from "../gen/millrace/v1/experiment_pb.js";
 import type { Model as ModelMessage } from "../gen/millrace/v1/model_pb.js";
 import type { Trial as TrialMessage } from "../gen/millrace/v1/trial_pb.js";
+import { AccountsClient } from "./accounts-client.js";
 import { assertBoolean } from "./assert-boolean.js";
 import { assertNumber } from "./assert-number.js";
 import { assertKnownOptions } from "./assert-options.js";
@@ -11,15 +12,13 @@ import { type AsyncList, pagedList } from "./async-list.js";
 import { Checkpoint, fetchCheckpoint } from "./checkpoint.js";
 import { connect, type ServerChoice } from "./connect.js";
 import type { Connection } from "./connection.js";
-import { Experiment, fetchExperiment } from "./experiment.js";
+import { Experiment } from "./experiment.js";
 import { experimentList, type ListExperimentsOptions } from "./experiment-list.js";
 import { type JsonObject, toJsonObject } from "./json.js";
-import { LazyConnection } from "./lazy-connection.js";
-import { checkpointMethods, experimentMethods, modelMethods, trialMethods } from "./method-kinds.js";
+import { checkpointMethods, modelMethods, trialMethods } from "./method-kinds.js";
 import { fetchModel, Model } from "./model.js";
 import { type ListModelsOptions, modelList } from "./model-list.js";
 import { type Pending, pending } from "./pending.js";
-import type { Session } from "./session.js";
 import { shown } from "./shown.js";
 import { fetchTrial, Trial } from "./trial.js";
 import { type ListTrialsOptions, trialList } from "./trial-list.js";
@@ -58,7 +57,9 @@ export interface CreateTrialOptions {
  * the data directory; an embedded server that is started on it.
  *
  * Every call throws MillraceError: `unavailable` if the server does not answer, `failed_precondition` if an
- * embedded server cannot start, and what the method says. An open client does not keep a script alive.
+ * embedded server cannot start, `unauthenticated` if the server has accounts and is shown no token that is valid,
+ * `permission_denied` if it may not be called with that, and what the method says. An open client does not keep a script
+ * alive.
  *
  * Python: the module determined.experimental.client, and Determined
  *
@@ -73,10 +74,7 @@ export interface CreateTrialOptions {
  * await client.close();
  * ```
  */
-export class Client {
-	readonly #connection: LazyConnection;
-	readonly #session: Session;
-
+export class Client extends AccountsClient {
 	constructor(options: ClientOptions = {}) {
 		assertKnownOptions(options, "Client", ["server", "dataDirectory", "connection"]);
 		for (const name of ["server", "dataDirectory"] as const) {
@@ -85,13 +83,7 @@ export class Client {
 			}
 		}
 		const { connection } = options;
-		this.#connection = new LazyConnection(
-			connection === undefined ? () => connect(options) : async () => ({ ...connection, close: () => {} }),
-		);
-		this.#session = {
-			connection: () => this.#connection.get(),
-			getExperiment: (id) => this.getExperiment(id),
-		};
+		super(connection === undefined ? () => connect(options) : async () => ({ ...connection, close: () => {} }));
 	}
 
 	/**
@@ -116,7 +108,7 @@ export class Client {
 	getCheckpoint(uuid: string): Pending<Checkpoint> {
 		return pending(async () => {
 			assertString(uuid, "the checkpoint's UUID");
-			return new Checkpoint(this.#session, await fetchCheckpoint(this.#session, uuid));
+			return new Checkpoint(this.session, await fetchCheckpoint(this.session, uuid));
 		}, checkpointMethods);
 	}
 
@@ -139,7 +131,7 @@ export class Client {
 	 */
 	async uploadCheckpoint(path: string, options: UploadCheckpointOptions = {}): Promise<Checkpoint> {
 		assertKnownOptions(options, "uploadCheckpoint", ["metadata", "reuse", "mode"]);
-		return new Checkpoint(this.#session, await uploadCheckpoint(() => this.#connection.get(), path, options));
+		return new Checkpoint(this.session, await uploadCheckpoint(() => this.session.connection(), path, options));
 	}
 
 	/**
@@ -161,13 +153,13 @@ export class Client {
 			metadata: toJsonObject(metadata, "metadata"),
 			labels: checkedStrings(labels, "labels"),
 		};
-		const { models } = await this.#connection.get();
+		const { models } = await this.session.connection();
 		const { model } = await models.createModel(request).catch((error) => {
 			throw isMillraceError(error, "already_exists")
 				? new MillraceError(error.code, `${error.message}; existOk: true returns the one that exists`)
 				: error;
 		});
-		return new Model(this.#session, model as ModelMessage);
+		return new Model(this.session, model as ModelMessage);
 	}
 
 	/**
@@ -192,7 +184,7 @@ export class Client {
 			} else {
 				assertString(nameOrId, "the model");
 			}
-			return new Model(this.#session, await fetchModel(this.#session, String(nameOrId)));
+			return new Model(this.session, await fetchModel(this.session, String(nameOrId)));
 		}, modelMethods);
 	}
 
@@ -204,7 +196,7 @@ export class Client {
 	 * Python: list_models(sort_by, order_by, name, description, model_id, workspace_names, workspace_ids)
 	 */
 	listModels(options: ListModelsOptions = {}): AsyncList<Model> {
-		return modelList(this.#session, options);
+		return modelList(this.session, options);
 	}
 
 	/**
@@ -214,7 +206,7 @@ export class Client {
 	 */
 	getModelLabels(): AsyncList<string> {
 		return pagedList(async (page) => {
-			const { models } = await this.#connection.get();
+			const { models } = await this.session.connection();
 			const { labels, nextPageToken } = await models.listModelLabels(page);
 			return { items: labels, nextPageToken };
 		});
@@ -230,7 +222,7 @@ export class Client {
 	getTrial(id: number): Pending<Trial> {
 		return pending(async () => {
 			assertNumber(id, "the trial id");
-			return new Trial(this.#session, await fetchTrial(this.#session, id));
+			return new Trial(this.session, await fetchTrial(this.session, id));
 		}, trialMethods);
 	}
 
@@ -241,7 +233,7 @@ export class Client {
 	 * `experimentId` without one.
 	 */
 	listTrials(options: ListTrialsOptions = {}): AsyncList<Trial> {
-		return trialList(this.#session, options);
+		return trialList(this.session, options);
 	}
 
 	/**
@@ -268,7 +260,7 @@ export class Client {
 		for (const id of trialIds) {
 			assertNumber(id, "the trial id");
 		}
-		return metricsOfTrials<M>(this.#session, "iterTrialsMetrics", trialIds, group, options);
+		return metricsOfTrials<M>(this.session, "iterTrialsMetrics", trialIds, group, options);
 	}
 
 	/**
@@ -283,14 +275,14 @@ export class Client {
 		const { maxRestarts = 5 } = options;
 		const hparams = toJsonObject(options.hparams ?? {}, "hparams");
 		assertNumber(maxRestarts, "maxRestarts", 0);
-		const { trials } = await this.#connection.get();
+		const { trials } = await this.session.connection();
 		const { trial } = await trials.createTrial({
 			requestId: randomUUID(),
 			experimentId,
 			hparams,
 			maxRestarts,
 		});
-		return new Trial(this.#session, trial as TrialMessage);
+		return new Trial(this.session, trial as TrialMessage);
 	}
 
 	/**
@@ -301,10 +293,7 @@ export class Client {
 	 * Python: get_experiment(experiment_id)
 	 */
 	getExperiment(id: number): Pending<Experiment> {
-		return pending(async () => {
-			assertNumber(id, "the experiment id");
-			return new Experiment(this.#session, await fetchExperiment(this.#session, id));
-		}, experimentMethods);
+		return this.session.getExperiment(id);
 	}
 
 	/**
@@ -315,7 +304,7 @@ export class Client {
 	 * Python: list_experiments(sort_by, order_by, experiment_ids, labels, users, states, name, project_id)
 	 */
 	listExperiments(options: ListExperimentsOptions = {}): AsyncList<Experiment> {
-		return experimentList(this.#session, options);
+		return experimentList(this.session, options);
 	}
 
 	/**
@@ -336,14 +325,9 @@ export class Client {
 	 */
 	async createExperiment(config: JsonObject): Promise<Experiment> {
 		const checked = toJsonObject(config, "config");
-		const { experiments } = await this.#connection.get();
+		const { experiments } = await this.session.connection();
 		const { experiment } = await experiments.createExperiment({ requestId: randomUUID(), config: checked });
-		return new Experiment(this.#session, experiment as ExperimentMessage);
-	}
-
-	/** Ends the connection. Calls in flight fail with `cancelled`, later ones with `failed_precondition`. */
-	async close(): Promise<void> {
-		await this.#connection.close();
+		return new Experiment(this.session, experiment as ExperimentMessage);
 	}
 }
 

@@ -6,6 +6,7 @@
 
 export { type ErrorCode, isMillraceError, MillraceError } from "../errors.js";
 export type { AsyncList } from "./async-list.js";
+export type { AuditEntry, ListAuditLogOptions } from "./audit-log.js";
 export {
 	Checkpoint,
 	type CheckpointSortBy,
@@ -21,12 +22,14 @@ export { Experiment, type ExperimentState } from "./experiment.js";
 export type { ExperimentSortBy, ListExperimentsOptions } from "./experiment-list.js";
 export type { JsonObject, JsonValue } from "./json.js";
 export type { LogLevelName } from "./log-level.js";
+export type { LoginOptions } from "./login.js";
 export type { MetricSummary, MetricsSummary, SummarizeMetricsOptions } from "./metric-summary.js";
 export { type ListVersionsOptions, Model, type RegisterVersionOptions } from "./model.js";
 export type { ListModelsOptions, ModelSortBy } from "./model-list.js";
 export { ModelVersion } from "./model-version.js";
 export type { MethodsOf, Pending } from "./pending.js";
 export type { ReportMetricsOptions } from "./report-metrics-options.js";
+export type { CreatedToken, CreateTokenOptions, ListTokensOptions, Token, WorkerTokenOptions } from "./token.js";
 export { Trial, type TrialError, type TrialOutput, type TrialState } from "./trial.js";
 export type {
 	TrialActivity,
@@ -41,4 +44,5 @@ export type { TrialLog, TrialLogOptions } from "./trial-logs.js";
 export type { TrialMetrics, TrialMetricsOptions } from "./trial-metrics.js";
 export type { LinkedCheckpoint, LinkedVersion } from "./trial-source.js";
 export type { UploadCheckpointOptions } from "./upload-checkpoint.js";
+export { type ChangePasswordOptions, type CreateUserOptions, type ListUsersOptions, User } from "./user.js";
 export type { WaitOptions } from "./wait-for-experiment.js";

@@ -4,6 +4,7 @@ import type { Model } from "./model.js";
 import type { ModelVersion } from "./model-version.js";
 import type { MethodKinds } from "./pending.js";
 import type { Trial } from "./trial.js";
+import type { User } from "./user.js";
 
 // Of all classes in one place: a trial leads to its experiment and back, which the files must not do.
 
@@ -91,6 +92,17 @@ export const trialMethods: MethodKinds<Trial> = {
 	kill: "promise",
 	reportTaskUsingCheckpoint: "promise",
 	reportTaskUsingModelVersion: "promise",
+	createWorkerToken: "promise",
 	getExperiment: () => experimentMethods,
+	reload: "promise",
+};
+
+/** What each method of a User returns, for `pending`. */
+export const userMethods: MethodKinds<User> = {
+	changeDisplayName: "promise",
+	changePassword: "promise",
+	activate: "promise",
+	deactivate: "promise",
+	setAdmin: "promise",
 	reload: "promise",
 };

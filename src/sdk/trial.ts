@@ -14,6 +14,7 @@ import { fromJsonText, type JsonObject } from "./json.js";
 import { type MetricsSummary, summarizeMetrics } from "./metric-summary.js";
 import type { Pending } from "./pending.js";
 import type { Session } from "./session.js";
+import { type CreatedToken, createWorkerToken, type WorkerTokenOptions } from "./token.js";
 import { type TrialActivity, type WatchOptions, watchTrial } from "./trial-activity.js";
 import { type TrialLog, type TrialLogOptions, trialLogList } from "./trial-logs.js";
 import { metricsOfTrials, type TrialMetrics, type TrialMetricsOptions } from "./trial-metrics.js";
@@ -313,6 +314,16 @@ export class Trial {
 	 */
 	async reportTaskUsingModelVersion(version: LinkedVersion | PromiseLike<LinkedVersion | null>): Promise<void> {
 		await this.#link(await versionSource(version));
+	}
+
+	/**
+	 * Makes a token for workers of the trial that another launcher starts; `millrace run` makes one for its own. With it in
+	 * MILLRACE_TOKEN they read all, and write to this trial only. It ends an hour after its run, or after 30 days.
+	 *
+	 * Throws `failed_precondition` if the run is closed, or the server has no accounts; `not_found` if there is no such run.
+	 */
+	createWorkerToken(options: WorkerTokenOptions = {}): Promise<CreatedToken> {
+		return createWorkerToken(this.#session, this.id, options);
 	}
 
 	/**

@@ -4,6 +4,7 @@ import {
 	type Checkpoint,
 	type CheckpointState,
 	Client,
+	type CreatedToken,
 	client,
 	type ErrorCode,
 	isMillraceError,
@@ -12,9 +13,11 @@ import {
 	type Model,
 	type ModelVersion,
 	type Pending,
+	type Token,
 	type Trial,
 	type TrialMetrics,
 	type TrialOutput,
+	type User,
 } from "millrace";
 import {
 	type BatchInfo,
@@ -49,6 +52,19 @@ const checkpoint: Checkpoint = await client.uploadCheckpoint("model.onnx", { met
 const state: CheckpointState = checkpoint.state;
 const trial: Trial = await client.getTrial(1);
 const outputs: TrialOutput[] = await trial.listOutputs();
+const user: User = await own.login({ username: "ada", password: "correct horse", server: "gpu-box:8090" });
+await own.getUserByName(user.username).changePassword("battery staple", { oldPassword: "correct horse" });
+const { secret, expireTime }: CreatedToken = await own.createToken({ expireTime: new Date() });
+const tokens: Token[] = await own.listTokens({ userId: user.userId });
+for await (const { subject, outcome } of own.listAuditLog()) {
+	console.log(secret.length, expireTime?.getTime(), tokens.length, Object.keys(subject), outcome?.toUpperCase());
+}
+// @ts-expect-error: a login needs a name and a password.
+await own.login({ server: "gpu-box:8090" });
+// @ts-expect-error: a token ends at a time.
+await own.createToken({ expireTime: "tomorrow" });
+// @ts-expect-error: what a list tells of a token is not its secret.
+tokens[0]?.secret.length.toFixed();
 
 class Total implements MetricReducer<number> {
 	#total = 0;

@@ -2,7 +2,8 @@ import assert from "node:assert/strict";
 import { mkdirSync, writeFileSync } from "node:fs";
 import { describe, it } from "node:test";
 import { MillraceError } from "../../src/errors.js";
-import { Checkpoint, Client, Experiment, Model, ModelVersion, Trial } from "../../src/sdk/index.js";
+import { AccountsClient } from "../../src/sdk/accounts-client.js";
+import { Checkpoint, Client, Experiment, Model, ModelVersion, Trial, User } from "../../src/sdk/index.js";
 import { documentedCodes } from "../support/documented-codes.js";
 import { startTestServer } from "../support/start-test-server.js";
 import { tempDir } from "../support/temp-dir.js";
@@ -72,6 +73,7 @@ await model.registerVersion(checkpoint.uuid);
 /** The classes, and how to come by an object of each: one that is kept, and one that may be lost. */
 const subjects: readonly { type: { name: string; prototype: object }; kept: () => object; lost: () => object }[] = [
 	{ type: Client, kept: () => client, lost: () => new Client({ server: server.address }) },
+	{ type: AccountsClient, kept: () => client, lost: () => new Client({ server: server.address }) },
 	{
 		type: Checkpoint,
 		kept: () => client.getCheckpoint(checkpoint.uuid),
@@ -83,6 +85,7 @@ const subjects: readonly { type: { name: string; prototype: object }; kept: () =
 		kept: () => client.getModel(model.modelId).getVersion(1),
 		lost: () => client.getModel(model.modelId).getVersion(2),
 	},
+	{ type: User, kept: () => client.whoami(), lost: () => client.whoami() },
 	{ type: Trial, kept: () => client.getTrial(kept.id), lost: () => client.getTrial(lost.id) },
 	{
 		type: Experiment,
@@ -95,6 +98,8 @@ const subjects: readonly { type: { name: string; prototype: object }; kept: () =
 const rightArguments: Readonly<Record<string, readonly unknown[]>> = {
 	"Client.uploadCheckpoint": ["upload", {}],
 	"Client.createModel": ["digits", {}],
+	"AccountsClient.createUser": ["determined", {}],
+	"User.changePassword": ["short", {}],
 	"Client.iterTrialsMetrics": [[kept.id], "inference", {}],
 	"Client.createTrial": [open.id, {}],
 	"Checkpoint.download": ["download", {}],
@@ -109,7 +114,9 @@ const rightArguments: Readonly<Record<string, readonly unknown[]>> = {
 const losing = ["delete", "kill", "cancel", "close"];
 
 for (const { type, kept, lost } of subjects) {
-	const names = Object.getOwnPropertyNames(type.prototype).filter((name) => name !== "constructor");
+	const names = Object.entries(Object.getOwnPropertyDescriptors(type.prototype)).flatMap(([name, { value }]) =>
+		typeof value === "function" && name !== "constructor" ? [name] : [],
+	);
 	describe(type.name, () => {
 		for (const name of names) {
 			it(`${name} gives no error but a MillraceError with a documented code, whatever its arguments`, async () => {

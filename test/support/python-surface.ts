@@ -123,6 +123,19 @@ export const pythonSurface: Readonly<Record<string, readonly string[]>> = {
 		"set_labels()",
 		"reload()",
 	],
+	User: [
+		"user_id",
+		"username",
+		"display_name",
+		"admin",
+		"active",
+		"remote",
+		"activate()",
+		"deactivate()",
+		"change_display_name()",
+		"change_password()",
+		"reload()",
+	],
 	TrialMetrics: ["trial_id", "trial_run_id", "steps_completed", "end_time", "metrics", "group", "batch_metrics"],
 	batchProcess: [
 		"torch_batch_process()",
@@ -194,6 +207,8 @@ export const pythonSurface: Readonly<Record<string, readonly string[]>> = {
 	],
 	"Not here": [
 		"OAuth",
+		"rename",
+		"link_with_agent",
 		"workspaces",
 		"projects",
 		"resource pools",

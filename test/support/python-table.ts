@@ -9,7 +9,7 @@ export interface TableRow {
 	/** The TypeScript names: `Owner.method(…)`, `Owner.field`, `function(…)`. */
 	readonly names: readonly string[];
 	readonly differs: string;
-	/** `path › name of the it`, "not yet", or "not yet: accounts". Empty in the table of what is not here. */
+	/** `path › name of the it`. Empty in the table of what is not here. */
 	readonly tested: string;
 }
 
