@@ -5,6 +5,7 @@ import { fileURLToPath } from "node:url";
 import { connect } from "../../src/sdk/connect.js";
 import type { Connection } from "../../src/sdk/connection.js";
 import { type FoundProcess, findProcesses } from "./find-processes.js";
+import { millraceCommand } from "./millrace-command.js";
 import { nodeWithTsx } from "./node-with-tsx.js";
 import { type RunningCommand, startMillrace } from "./start-command.js";
 import { tempDir } from "./temp-dir.js";
@@ -55,10 +56,9 @@ export function experimentFolder(config: object): ExperimentFolder {
 	};
 }
 
-/** The entrypoint that launches recording workers, from source. */
+/** The entrypoint that launches recording workers. */
 export const launchRecordingWorkers: readonly string[] = [
-	...nodeWithTsx,
-	fileURLToPath(new URL("../../src/cli/main.ts", import.meta.url)),
+	...millraceCommand,
 	"launch",
 	"--",
 	...nodeWithTsx,

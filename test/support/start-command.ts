@@ -1,8 +1,6 @@
 import { spawn } from "node:child_process";
-import { fileURLToPath } from "node:url";
+import { millraceCommand } from "./millrace-command.js";
 import { waitUntil } from "./wait-until.js";
-
-const root = fileURLToPath(new URL("../..", import.meta.url));
 
 /** How long a command may take to write what is waited for, on a busy machine. */
 const startMs = 60_000;
@@ -39,16 +37,13 @@ export interface StartCommandOptions {
 	readonly cwd?: string;
 }
 
-/** Starts `millrace` with these arguments, from source. */
+/** Starts `millrace` with these arguments. */
 export function startMillrace(args: readonly string[], options: StartCommandOptions = {}): RunningCommand {
-	return startCommand(
-		process.execPath,
-		["--import", import.meta.resolve("tsx"), `${root}src/cli/main.ts`, ...args],
-		options,
-	);
+	const [node, ...command] = millraceCommand;
+	return startCommand(node, [...command, ...args], options);
 }
 
-/** Runs `millrace` with these arguments, from source, to its end. */
+/** Runs `millrace` with these arguments to its end. */
 export function runMillrace(args: readonly string[], options: StartCommandOptions = {}): Promise<CommandEnd> {
 	return startMillrace(args, options).ended;
 }

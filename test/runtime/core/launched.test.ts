@@ -4,13 +4,14 @@ import { after, describe, it } from "node:test";
 import { fileURLToPath } from "node:url";
 import { Client } from "../../../src/sdk/index.js";
 import { experimentFolder } from "../../support/experiment-folder.js";
+import { millraceCommand } from "../../support/millrace-command.js";
 import { nodeWithTsx } from "../../support/node-with-tsx.js";
 import { startCommand } from "../../support/start-command.js";
 import { startTestServer } from "../../support/start-test-server.js";
 
 const fileOf = (path: string) => fileURLToPath(new URL(path, import.meta.url));
 const worker = [...nodeWithTsx, fileOf("../../support/workers/core-worker.ts")];
-const launch = [...nodeWithTsx, fileOf("../../../src/cli/main.ts"), "launch", "--", ...worker];
+const launch = [...millraceCommand, "launch", "--", ...worker];
 
 describe("core.init under millrace run", { timeout: 240_000 }, () => {
 	it("goes on from the latest checkpoint after a worker was killed", async () => {
