@@ -2,9 +2,11 @@ import { Command, CommanderError } from "commander";
 import { isMillraceError } from "../errors.js";
 import { exitCodes } from "../exit-codes.js";
 import { version } from "../version.js";
+import { addCheckpointCommand } from "./checkpoint.js";
 import { addExample } from "./example.js";
 import { addExperimentCommand } from "./experiment.js";
 import { addLaunchCommand } from "./launch.js";
+import { addModelCommand } from "./model.js";
 import { addRunCommand } from "./run.js";
 import { addServerCommand } from "./server.js";
 import type { Terminal } from "./terminal.js";
@@ -41,6 +43,8 @@ export function createProgram(terminal: Terminal): Command {
 	addServerCommand(program, terminal);
 	addExperimentCommand(program, terminal);
 	addTrialCommand(program, terminal);
+	addCheckpointCommand(program, terminal);
+	addModelCommand(program, terminal);
 	nameHelp(program, "millrace");
 	return program;
 }

@@ -1,75 +1,129 @@
-import { type Command, InvalidArgumentError } from "commander";
-import type { Experiment } from "../sdk/index.js";
+import type { Command } from "commander";
+import type { Experiment, ExperimentSortBy, ExperimentState, ListExperimentsOptions } from "../sdk/index.js";
+import { addCheckpointListFlags, type CheckpointListFlags, printCheckpoints } from "./checkpoint-list.js";
+import { choicesOption } from "./choice-option.js";
+import { collect } from "./collect.js";
 import { addExample } from "./example.js";
+import { addExperimentChanges } from "./experiment-change.js";
+import { addExperimentControl } from "./experiment-control.js";
+import { experimentId } from "./id-argument.js";
 import { addJsonFlag, type JsonFlag } from "./json-flag.js";
+import { addListFlags, type ListFlags, limited, sortingOf } from "./list-flags.js";
+import { printDescription } from "./print-description.js";
 import { printList } from "./print-list.js";
-import { addServerFlags, type ServerFlags, withClient } from "./server-flags.js";
+import { localTime, took } from "./shown-time.js";
+import { percent, yaml } from "./shown-value.js";
 import { stateStyle } from "./state-style.js";
 import type { Column } from "./table.js";
 import type { Terminal } from "./terminal.js";
+import { addTrialListFlags, printTrials, type TrialListFlags, trialStates } from "./trial-list.js";
+import { addVerb, onServer } from "./verb.js";
 
-/** Adds `millrace experiment`, whose subcommands list and control experiments. */
-export function addExperimentCommand(program: Command, terminal: Terminal): void {
-	const experiment = program
-		.command("experiment")
-		.summary("list and control experiments")
-		.description("List and control experiments.");
-	addExample(experiment, "experiment list");
-	const add = (name: string, description: string) => addServerFlags(experiment.command(name).description(description));
-	const list = add("list", "list all experiments, the newest first");
-	addJsonFlag(list, "a line each").action((flags: ServerFlags & JsonFlag) =>
-		withClient(flags, async (client) => {
-			await printList(terminal, flags, client.listExperiments(), { columns, none: "no experiments" });
-		}),
-	);
-	addExample(list, "experiment list");
-	const addOfOne = (name: string, description: string, action: (experiment: Experiment) => Promise<string>) =>
-		addExample(add(name, description), `experiment ${name} 2`)
-			.argument("<id>", "the experiment", experimentId)
-			.action((id: number, flags: ServerFlags) =>
-				withClient(flags, async (client) => {
-					await terminal.print(`experiment ${id}: ${await action(await client.getExperiment(id))}\n`);
-				}),
-			);
-	addOfOne("pause", "ask its trials to stop at their next commit, to go on later", async (one) => {
-		await one.pause();
-		return stateOf(one, "PAUSED");
-	});
-	addOfOne("activate", "let its paused and failed trials go on when their workers are started again", async (one) => {
-		await one.activate();
-		return one.state;
-	});
-	addOfOne("cancel", "end its trials for good, those that run at their next commit", async (one) => {
-		await one.cancel();
-		return stateOf(one, "CANCELED");
-	});
-	addOfOne("kill", "end its trials at once", async (one) => {
-		await one.kill();
-		return one.state;
-	});
-	addOfOne("delete", "delete it with its trials, their metrics, logs, outputs and checkpoints", async (one) => {
-		await one.delete();
-		return "deleted";
-	});
+interface ExperimentListFlags extends ListFlags<ExperimentSortBy> {
+	state?: readonly ExperimentState[];
+	name?: string;
+	label?: readonly string[];
+	archived?: boolean;
 }
 
-/** Reads the number of an experiment from the command line. */
-function experimentId(text: string): number {
-	if (!/^[1-9]\d{0,8}$/.test(text)) {
-		throw new InvalidArgumentError("Give the number of an experiment, as millrace run prints it.");
-	}
-	return Number(text);
-}
-
-/** Says that what was asked for happens with the next commit, where a trial runs. */
-function stateOf({ state, trialCount }: Experiment, asked: string): string {
-	return state === "ACTIVE" && trialCount > 0 ? `ACTIVE, to be ${asked} at the next commit` : state;
-}
+const sortKeys: readonly ExperimentSortBy[] = [
+	"ID",
+	"NAME",
+	"DESCRIPTION",
+	"START_TIME",
+	"END_TIME",
+	"STATE",
+	"NUM_TRIALS",
+	"PROGRESS",
+	"USER",
+];
 
 const columns: readonly Column<Experiment>[] = [
 	{ title: "ID", text: ({ id }) => String(id), align: "right" },
 	{ title: "STATE", text: ({ state }) => state, style: stateStyle },
-	{ title: "DONE", text: ({ progress }) => `${Math.floor(progress * 100)}%`, align: "right" },
+	{ title: "DONE", text: ({ progress }) => percent(progress), align: "right" },
 	{ title: "TRIALS", text: ({ trialCount }) => String(trialCount), align: "right" },
+	{ title: "CREATED", text: ({ creationTime }) => localTime(creationTime) },
+	{ title: "ARCHIVED", text: ({ archived }) => (archived ? "yes" : "") },
 	{ title: "NAME", text: ({ name }) => name, isCuttable: true },
+	{ title: "LABELS", text: ({ labels }) => labels.join(", "), isCuttable: true },
 ];
+
+/** Adds `millrace experiment`, whose subcommands show and control experiments. */
+export function addExperimentCommand(program: Command, terminal: Terminal): void {
+	const experiment = program
+		.command("experiment")
+		.summary("show and control experiments")
+		.description("Show and control experiments.");
+	addExample(experiment, "experiment list");
+
+	const list = addVerb(experiment, "list", "list experiments, by default the newest first", "", "--state ACTIVE")
+		.addOption(choicesOption("--state <state>", "only those in this state", trialStates))
+		.option("--name <text>", "only those whose name contains this, in any case")
+		.option("--label <label>", "only those with this label; may be given several times, for all of them", collect)
+		.option("--archived", "only those that are archived")
+		.option("--no-archived", "only those that are not archived");
+	onServer<[], ExperimentListFlags>(addListFlags(list, sortKeys), async (client, _, flags) => {
+		const rows = limited(client.listExperiments(filterOf(flags)), flags);
+		await printList(terminal, flags, rows, { columns, none: "no experiments" });
+	});
+
+	const describe = addVerb(experiment, "describe", "tell all that is known of an experiment", "2", "2 --json");
+	addJsonFlag(describe.argument("<id>", "the experiment", experimentId), "a document");
+	onServer<[number], JsonFlag>(describe, async (client, [id], flags) => {
+		const one = await client.getExperiment(id);
+		await printDescription(terminal, flags, one, fieldsOf(one));
+	});
+
+	const listTrials = addVerb(experiment, "list-trials", "list the trials of an experiment, the newest first", "2");
+	addTrialListFlags(listTrials.argument("<id>", "the experiment", experimentId));
+	onServer<[number], TrialListFlags>(listTrials, (client, [id], flags) =>
+		printTrials(terminal, flags, (options) => client.getExperiment(id).listTrials(options)),
+	);
+
+	const listCheckpoints = addVerb(
+		experiment,
+		"list-checkpoints",
+		"list the checkpoints of its trials, the best first by the searcher's metric",
+		"2",
+		"2 --sort-by-metric accuracy --limit 1",
+	);
+	addCheckpointListFlags(listCheckpoints.argument("<id>", "the experiment", experimentId));
+	onServer<[number], CheckpointListFlags>(listCheckpoints, (client, [id], flags) =>
+		printCheckpoints(terminal, flags, (options) => client.getExperiment(id).listCheckpoints(options)),
+	);
+
+	addExperimentControl(experiment, terminal);
+	addExperimentChanges(experiment, terminal);
+}
+
+function filterOf(flags: ExperimentListFlags): ListExperimentsOptions {
+	const { state, name, label, archived } = flags;
+	return {
+		...sortingOf(flags),
+		...(state !== undefined && { states: state }),
+		...(name !== undefined && { name }),
+		...(label !== undefined && { labels: label }),
+		...(archived !== undefined && { archived }),
+	};
+}
+
+function fieldsOf(experiment: Experiment) {
+	const { id, name, state, progress, trialCount, description, labels, archived, username } = experiment;
+	return [
+		{ label: "Experiment", text: String(id) },
+		{ label: "Name", text: name },
+		{ label: "State", text: state, style: stateStyle(experiment) },
+		{ label: "Done", text: percent(progress) },
+		{ label: "Trials", text: String(trialCount) },
+		{ label: "Description", text: description },
+		{ label: "Labels", text: labels.join(", ") },
+		{ label: "Archived", text: archived ? "yes" : "no" },
+		{ label: "User", text: username },
+		{ label: "Created", text: localTime(experiment.creationTime) },
+		{ label: "Ended", text: localTime(experiment.endTime) },
+		{ label: "Took", text: took(experiment) },
+		{ label: "Notes", text: experiment.notes },
+		{ label: "Configuration", text: yaml(experiment.config) },
+	];
+}

@@ -2,7 +2,7 @@ import { signalExitCode } from "../exit-codes.js";
 import { runCommandLine } from "./command-line.js";
 import { Terminal } from "./terminal.js";
 
-const terminal = new Terminal();
+const terminal = new Terminal(process);
 
 // A reader such as `head` that has seen enough is no error; 141 is what SIGPIPE would give. Other errors, such
 // as a full disk below a log, are no reason to end work that goes well.

@@ -11,7 +11,10 @@ export interface Field {
 	readonly style?: TextStyle | undefined;
 }
 
-/** Prints what is known of an object, a line for each field, or with `--json` the object as a document. Nothing is cut. */
+/**
+ * Prints what is known of an object, a line for each field and then those of several lines, or with `--json` the object
+ * as a document. Nothing is cut.
+ */
 export async function printDescription(
 	terminal: Terminal,
 	flags: JsonFlag,
@@ -23,19 +26,21 @@ export async function printDescription(
 		return;
 	}
 	const shown = fields.filter(({ text }) => text.trim() !== "");
-	const short = shown.filter(({ text }) => !text.trim().includes("\n"));
-	const width = Math.max(0, ...short.map(({ label }) => displayWidth(label) + 1));
-	const lines = shown.map(({ label, text, style }) => {
-		const name = terminal.style("bold", `${label}:`);
-		const texts = text
-			.trimEnd()
-			.split("\n")
-			.map((line) => (/^\s*/.exec(line)?.[0] ?? "") + onOneLine(line));
-		if (texts.length > 1) {
-			return [name, ...texts.map((line) => `  ${line}`.trimEnd()), ""].join("\n");
-		}
-		const value = texts[0]?.trim() ?? "";
-		return `${name}${padTo("", width - displayWidth(label))} ${style ? terminal.style(style, value) : value}\n`;
+	const isBlock = ({ text }: Field) => text.trim().includes("\n");
+	const short = shown.filter((field) => !isBlock(field));
+	const width = Math.max(0, ...short.map(({ label }) => displayWidth(label)));
+	const name = (label: string) => terminal.style("bold", `${label}:`);
+	const lines = short.map(({ label, text, style }) => {
+		const value = onOneLine(text);
+		return `${name(label)}${padTo("", width - displayWidth(label))}  ${style ? terminal.style(style, value) : value}\n`;
 	});
-	await terminal.print(lines.join(""));
+	const blocks = shown.filter(isBlock).map(({ label, text }) => {
+		const inner = text.trimEnd().split("\n");
+		return `${name(label)}\n${inner.map((line) => `  ${indentOf(line)}${onOneLine(line)}`.trimEnd()).join("\n")}\n`;
+	});
+	await terminal.print([...lines, ...blocks].join(""));
+}
+
+function indentOf(line: string): string {
+	return " ".repeat(line.length - line.trimStart().length);
 }

@@ -12,10 +12,10 @@ import { watchParentPipe } from "../parent-pipe.js";
 import { connect } from "../sdk/connect.js";
 import { onStopSignals } from "../stop-signals.js";
 import { addExample } from "./example.js";
+import { trialId } from "./id-argument.js";
 import { seconds } from "./seconds.js";
 import { addServerFlags, namedServer, type ServerFlags } from "./server-flags.js";
 import type { Terminal } from "./terminal.js";
-import { trialId } from "./trial-id.js";
 import { watchNpx } from "./watch-npx.js";
 
 interface RunFlags extends ServerFlags {

@@ -37,9 +37,18 @@ export function addServerCommand(program: Command, terminal: Terminal): void {
 				.argParser(leaseMs),
 		)
 		.addOption(new Option("--embedded", "serve on a free port until nobody is connected any more").hideHelp())
-		.action((flags: ServerFlags) => serve(flags));
+		.action((flags: ServerFlags) => {
+			const [name] = command.args;
+			if (name !== undefined) {
+				const known = command.commands.map((child) => child.name()).join(", ");
+				command.error(`error: unknown command '${name}'; millrace server alone serves, and has: ${known}`);
+			}
+			return serve(flags);
+		});
 	addExample(command, "server --data /var/lib/millrace --port 8090");
 	addServerInfoCommand(command, terminal);
+	// Commander would call a mistyped command an argument too many.
+	command.allowExcessArguments();
 }
 
 async function serve(flags: ServerFlags): Promise<void> {

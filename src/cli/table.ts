@@ -26,12 +26,12 @@ export interface TableOptions {
 
 const gap = "  ";
 
-/** The least width that a column is cut to while others can be cut. */
-const leastWidth = 8;
+/** What a column keeps that may be cut. */
+const leastWidth = 3;
 
 /**
- * Prints rows as a table, and returns how many there were. On a terminal it fits the width: the widest columns that may
- * be cut are cut. In a file or a pipe nothing is. Columns get wider where a later row needs it, as rows are printed
+ * Prints rows as a table, and returns how many there were. On a terminal it fits the width, if the columns that may
+ * not be cut do: of the others the widest are cut. In a file or a pipe nothing is. Columns get wider where a later row needs it, as rows are printed
  * before all of them are known; nothing else changes on the way.
  */
 export async function printTable<T>(
@@ -40,7 +40,8 @@ export async function printTable<T>(
 	rows: AsyncIterable<T> | Iterable<T>,
 	{ withoutTitles = false, isLive = false }: TableOptions = {},
 ): Promise<number> {
-	const needed = columns.map(({ title }) => (withoutTitles ? 0 : displayWidth(title)));
+	const titles = columns.map(({ title }) => onOneLine(title));
+	const needed = titles.map((title) => (withoutTitles ? 0 : displayWidth(title)));
 	let count = 0;
 	for await (const chunk of rowChunks(rows, isLive)) {
 		const cells = chunk.map((row) => columns.map((column) => onOneLine(column.text(row))));
@@ -54,7 +55,6 @@ export async function printTable<T>(
 			lineOf(terminal, columns, widths, row, (column) => column.style?.(chunk[i] as T)),
 		);
 		if (count === 0 && !withoutTitles) {
-			const titles = columns.map(({ title }) => title);
 			lines.unshift(lineOf(terminal, columns, widths, titles, () => "bold"));
 		}
 		await terminal.print(lines.join(""));
@@ -81,26 +81,20 @@ function lineOf<T>(
 	return `${cells.join(gap).trimEnd()}\n`;
 }
 
-/** Narrows columns until the table is not wider than the terminal: the widest that may be cut, then any. */
+/** Narrows the widest of the columns that may be cut to one width, by which the table is not wider than the terminal. */
 function fitted<T>(columns: readonly Column<T>[], needed: readonly number[], width: number): number[] {
-	const widths = [...needed];
-	const room = width - gap.length * (columns.length - 1);
-	const cuttable = widths.flatMap((_, i) => (columns[i]?.isCuttable ? [i] : []));
-	narrow(widths, cuttable, room, leastWidth);
-	narrow(widths, [...widths.keys()], room, 1);
-	return widths;
-}
-
-/** Takes from the widest of some columns what the room lacks, down to a least width. */
-function narrow(widths: number[], which: readonly number[], room: number, least: number): void {
-	for (;;) {
-		const excess = widths.reduce((sum, width) => sum + width, 0) - room;
-		const widest = which.reduce((a, b) => ((widths[b] ?? 0) > (widths[a] ?? 0) ? b : a), which[0] ?? -1);
-		const width = widths[widest] ?? 0;
-		if (excess <= 0 || width <= least) {
-			return;
+	const isCuttable = (i: number) => columns[i]?.isCuttable === true;
+	const fixed = needed.reduce((sum, width, i) => sum + (isCuttable(i) ? 0 : width), 0);
+	const cuttable = needed.filter((_, i) => isCuttable(i)).sort((one, other) => one - other);
+	let room = width - gap.length * (columns.length - 1) - fixed;
+	let most = Number.POSITIVE_INFINITY;
+	for (const [i, width] of cuttable.entries()) {
+		const share = Math.floor(room / (cuttable.length - i));
+		if (width > share) {
+			most = Math.max(leastWidth, share);
+			break;
 		}
-		const next = Math.max(least, ...which.map((i) => widths[i] ?? 0).filter((other) => other < width));
-		widths[widest] = width - Math.min(excess, Math.max(1, width - next));
+		room -= width;
 	}
+	return needed.map((width, i) => (isCuttable(i) ? Math.min(width, most) : width));
 }

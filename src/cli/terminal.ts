@@ -16,6 +16,8 @@ export interface TerminalStreams {
 	readonly stderr: MaybeTerminal<Writable>;
 	/** Says what the reader's terminal can show: COLUMNS, NO_COLOR, TERM, LC_ALL, LC_CTYPE, LANG. */
 	readonly env: Readonly<Record<string, string | undefined>>;
+	/** Tells the time in milliseconds. Default: the system's clock. */
+	readonly now?: () => number;
 }
 
 /** A colour or weight of text. */
@@ -32,8 +34,13 @@ export class Terminal {
 	outlivesReader = false;
 	readonly #streams: TerminalStreams;
 
-	constructor(streams: TerminalStreams = process) {
+	constructor(streams: TerminalStreams) {
 		this.#streams = streams;
+	}
+
+	/** The time, in milliseconds since 1970. */
+	get now(): number {
+		return (this.#streams.now ?? Date.now)();
 	}
 
 	/** Whether a person looks at stdout. Else what is written is meant for a file or a program, and nothing of it is cut. */
@@ -97,7 +104,7 @@ export class Terminal {
 		if (!stdin.isTTY || !stderr.isTTY) {
 			return undefined;
 		}
-		const lines = createInterface({ input: stdin, output: stderr });
+		const lines = createInterface({ input: stdin, output: stderr, terminal: false });
 		try {
 			// Without it the end of the input, as by Ctrl-D, would be waited for as an answer.
 			const ended = new Promise<string>((resolve) => lines.once("close", () => resolve("")));

@@ -2,9 +2,9 @@ import { type Command, InvalidArgumentError, Option } from "commander";
 import type { LogLevelName, TrialLogOptions } from "../sdk/index.js";
 import { logLevelNames } from "../sdk/log-level.js";
 import { addExample } from "./example.js";
+import { trialId } from "./id-argument.js";
 import { addServerFlags, type ServerFlags, withClient } from "./server-flags.js";
 import type { Terminal } from "./terminal.js";
-import { trialId } from "./trial-id.js";
 
 interface LogFlags extends ServerFlags {
 	follow?: boolean;

@@ -1,70 +1,82 @@
 import type { Command } from "commander";
-import { count } from "../launcher/progress-line.js";
-import type { Client, TrialError, TrialOutput } from "../sdk/index.js";
+import type { Trial } from "../sdk/index.js";
+import { addCheckpointListFlags, type CheckpointListFlags, printCheckpoints } from "./checkpoint-list.js";
 import { addExample } from "./example.js";
-import { addJsonFlag, type JsonFlag } from "./json-flag.js";
-import { printList } from "./print-list.js";
-import { addServerFlags, type ServerFlags, withClient } from "./server-flags.js";
-import type { Column } from "./table.js";
+import { experimentId, trialId } from "./id-argument.js";
+import { addMetricsFlags, type MetricsFlags, printMetrics } from "./metrics.js";
 import type { Terminal } from "./terminal.js";
 import { addTrialCreateCommand } from "./trial-create.js";
-import { trialId } from "./trial-id.js";
+import { addTrialDescribeCommand } from "./trial-describe.js";
+import { addTrialErrorsCommands } from "./trial-errors.js";
+import { addTrialListFlags, printTrials, type TrialListFlags } from "./trial-list.js";
 import { addTrialLogsCommand } from "./trial-logs.js";
+import { addTrialOutputsCommand } from "./trial-outputs.js";
+import { addVerb, onServer } from "./verb.js";
 
 /** Adds `millrace trial`, whose subcommands show and control trials. */
 export function addTrialCommand(program: Command, terminal: Terminal): void {
 	const trial = program.command("trial").summary("show and control trials").description("Show and control trials.");
-	addExample(trial, "trial logs 5 --follow");
+	addExample(trial, "trial list", "trial metrics 5 --chart");
 	addTrialCreateCommand(trial, terminal);
+
+	const list = addVerb(trial, "list", "list trials, the newest first", "", "--experiment 2 --sort-by DURATION").option(
+		"--experiment <id>",
+		"only those of this experiment; without it, they can be sorted by id only",
+		experimentId,
+	);
+	onServer<[], TrialListFlags & { experiment?: number }>(addTrialListFlags(list), (client, _, flags) => {
+		const { experiment } = flags;
+		const scope = experiment === undefined ? {} : { experimentId: experiment };
+		return printTrials(terminal, flags, (options) => client.listTrials({ ...options, ...scope }));
+	});
+
+	addTrialDescribeCommand(trial, terminal);
+	const metrics = addVerb(
+		trial,
+		"metrics",
+		"show what a trial reported, in the order of runs and steps",
+		"5 --group inference",
+		"5 --name loss --chart",
+		"5 --follow --json",
+	)
+		.argument("<id>", "the trial", trialId)
+		.option("-f, --follow", "go on with what is reported later, until the trial has ended");
+	addMetricsFlags(metrics)
+		.options.find(({ long }) => long === "--chart")
+		?.conflicts(["json", "follow"]);
+	onServer<[number], MetricsFlags & { follow?: boolean }>(metrics, (client, [id], flags) => {
+		const { group, follow = false } = flags;
+		const reports = client.getTrial(id).getMetrics(group, { follow });
+		return printMetrics(terminal, flags, { name: `trial ${id}`, isTrial: true, isLive: follow }, reports);
+	});
 	addTrialLogsCommand(trial, terminal);
-	const add = (name: string, description: string) => {
-		const command = trial.command(name).description(description).argument("<id>", "the trial", trialId);
-		return addExample(addServerFlags(command), `trial ${name} 5`);
+	addTrialOutputsCommand(trial, terminal);
+	addTrialErrorsCommands(trial, terminal);
+
+	const listCheckpoints = addVerb(
+		trial,
+		"list-checkpoints",
+		"list the checkpoints of a trial, the best first by the searcher's metric",
+		"5",
+		"5 --sort-by BATCH_NUMBER --order-by DESC --limit 1",
+	);
+	addCheckpointListFlags(listCheckpoints.argument("<id>", "the trial", trialId));
+	onServer<[number], CheckpointListFlags>(listCheckpoints, (client, [id], flags) =>
+		printCheckpoints(terminal, flags, (options) => client.getTrial(id).listCheckpoints(options)),
+	);
+
+	const addChange = (name: string, description: string, change: (one: Trial) => Promise<void>) => {
+		const command = addVerb(trial, name, description, "5").argument("<id>", "the trial", trialId);
+		onServer<[number]>(command, async (client, [id]) => {
+			const one = await client.getTrial(id);
+			await change(one);
+			const isStopping = name === "pause" && one.state === "ACTIVE";
+			await terminal.print(`trial ${id}: ${one.state}${isStopping ? ", to be PAUSED at its next commit" : ""}\n`);
+		});
 	};
-	const outputs = add("outputs", "list the committed output files of a trial: size in bytes, rank, path");
-	addJsonFlag(outputs, "a line each").action((id: number, flags: ServerFlags & JsonFlag) =>
-		withClient(flags, async (client) => {
-			const options = { columns: outputColumns, none: "no outputs", withoutTitles: true };
-			await printList(terminal, flags, client.getTrial(id).listOutputs(), options);
-		}),
+	addChange("pause", "ask a trial to stop at its next commit, to go on later", (one) => one.pause());
+	addChange("activate", "let a paused or failed trial go on when its workers are started again", (one) =>
+		one.activate(),
 	);
-	const errors = add("errors", "list the records of a trial that failed: record, rank, run, message");
-	addJsonFlag(errors, "a line each").action((id: number, flags: ServerFlags & JsonFlag) =>
-		withClient(flags, async (client) => {
-			const options = { columns: errorColumns, none: "no errors", withoutTitles: true };
-			await printList(terminal, flags, client.getTrial(id).listErrors(), options);
-		}),
-	);
-	add("pause", "ask a trial to stop at its next commit, to go on later").action((id: number, flags: ServerFlags) =>
-		withClient(flags, (client) => pause(client, id, terminal)),
-	);
-	add("activate", "let a paused or failed trial go on when its workers are started again").action(
-		(id: number, flags: ServerFlags) => withClient(flags, (client) => activate(client, id, terminal)),
-	);
-}
-
-const outputColumns: readonly Column<TrialOutput>[] = [
-	{ title: "SIZE", text: ({ sizeBytes }) => count(sizeBytes), align: "right" },
-	{ title: "RANK", text: ({ rank }) => `rank ${rank}` },
-	{ title: "PATH", text: ({ path }) => path, isCuttable: true },
-];
-
-const errorColumns: readonly Column<TrialError>[] = [
-	{ title: "RECORD", text: ({ record }) => `record ${record}` },
-	{ title: "RANK", text: ({ rank }) => `rank ${rank}` },
-	{ title: "RUN", text: ({ trialRunId }) => `run ${trialRunId}` },
-	{ title: "ERROR", text: ({ error }) => error, isCuttable: true },
-];
-
-async function pause(client: Client, id: number, terminal: Terminal): Promise<void> {
-	const trial = await client.getTrial(id);
-	await trial.pause();
-	const isStopping = trial.state === "ACTIVE";
-	await terminal.print(`trial ${id}: ${trial.state}${isStopping ? ", to be PAUSED at its next commit" : ""}\n`);
-}
-
-async function activate(client: Client, id: number, terminal: Terminal): Promise<void> {
-	const trial = await client.getTrial(id);
-	await trial.activate();
-	await terminal.print(`trial ${id}: ${trial.state}\n`);
+	addChange("kill", "end a trial at once, for good", (one) => one.kill());
 }

@@ -62,11 +62,12 @@ export interface DownloadOptions {
 /** What checkpoints can be sorted by. Python: CheckpointSortBy */
 export type CheckpointSortBy = "UUID" | "TRIAL_ID" | "BATCH_NUMBER" | "END_TIME" | "STATE" | "SEARCHER_METRIC";
 
-/** Options of `trial.listCheckpoints` and `experiment.listCheckpoints`. */
+/** Options of `trial.listCheckpoints`, `experiment.listCheckpoints` and `client.listCheckpoints`. */
 export interface ListCheckpointsOptions {
 	/**
 	 * What to sort by; a validation metric is given as `{ metric: "loss" }`. Checkpoints that lack it come last, the newest
-	 * of them first. Default: "SEARCHER_METRIC", the one that the experiment's configuration names.
+	 * of them first. Default: "SEARCHER_METRIC", the one that the experiment's configuration names. `client.listCheckpoints`
+	 * sorts by "END_TIME" only, by default the newest first.
 	 */
 	readonly sortBy?: CheckpointSortBy | { readonly metric: string };
 	/** Default: the best first by a metric, as the configuration's `searcher.smaller_is_better` says, else "ASC". */
@@ -301,21 +302,23 @@ export async function fetchCheckpoint(session: Session, uuid: string): Promise<C
 }
 
 /**
- * Lists the checkpoints of a trial or of an experiment's trials. Reading throws `invalid_argument` for an option that is
+ * Lists the checkpoints of a trial, of an experiment's trials, or all. Reading throws `invalid_argument` for an option that is
  * not of its type.
  */
 export function checkpointList(
 	session: Session,
-	scope: { trialId: number } | { experimentId: number },
+	scope: { trialId: number } | { experimentId: number } | undefined,
 	options: ListCheckpointsOptions,
 ): AsyncList<Checkpoint> {
 	return asyncList(async function* () {
 		assertKnownOptions(options, "listCheckpoints", ["sortBy", "orderBy", "maxResults", "states"]);
-		const { sortBy = "SEARCHER_METRIC", orderBy, maxResults, states = ["COMPLETED", "PARTIALLY_DELETED"] } = options;
+		const { orderBy, maxResults, states = ["COMPLETED", "PARTIALLY_DELETED"] } = options;
+		const sortBy = options.sortBy ?? (scope && "SEARCHER_METRIC");
 		if (maxResults !== undefined) {
 			assertNumber(maxResults, "maxResults");
 		}
-		const sort = typeof sortBy === "string" ? { sortBy: enumOption(SortBy, sortBy, "sortBy") } : metricOption(sortBy);
+		const isName = typeof sortBy === "string" || sortBy === undefined;
+		const sort = isName ? { sortBy: enumOption(SortBy, sortBy, "sortBy") } : metricOption(sortBy);
 		const request = {
 			...scope,
 			...sort,

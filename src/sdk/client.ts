@@ -9,7 +9,7 @@ import { assertNumber } from "./assert-number.js";
 import { assertKnownOptions } from "./assert-options.js";
 import { assertString, checkedStrings } from "./assert-string.js";
 import { type AsyncList, pagedList } from "./async-list.js";
-import { Checkpoint, fetchCheckpoint } from "./checkpoint.js";
+import { Checkpoint, checkpointList, fetchCheckpoint, type ListCheckpointsOptions } from "./checkpoint.js";
 import { connect, type ServerChoice } from "./connect.js";
 import type { Connection } from "./connection.js";
 import { Experiment } from "./experiment.js";
@@ -110,6 +110,17 @@ export class Client extends AccountsClient {
 			assertString(uuid, "the checkpoint's UUID");
 			return new Checkpoint(this.session, await fetchCheckpoint(this.session, uuid));
 		}, checkpointMethods);
+	}
+
+	/**
+	 * Lists checkpoints, also those that no trial wrote, the newest first. Those of a trial or an experiment can be sorted by
+	 * more: `trial.listCheckpoints` and `experiment.listCheckpoints`.
+	 *
+	 * Reading throws `invalid_argument` for an option that is not of its type, and for a sort that needs a trial or an
+	 * experiment.
+	 */
+	listCheckpoints(options: ListCheckpointsOptions = {}): AsyncList<Checkpoint> {
+		return checkpointList(this.session, undefined, options);
 	}
 
 	/**

@@ -65,6 +65,7 @@ describe("assertKnownOptions", () => {
 			() => client.createModel("m", typo),
 			() => client.createTrial(1, typo),
 			() => client.uploadCheckpoint("/tmp", typo),
+			() => client.listCheckpoints(typo),
 			() => client.listModels(typo),
 			() => client.listExperiments(typo),
 			() => client.listTrials(typo),

@@ -5,6 +5,7 @@ import { describe, it } from "node:test";
 import { TrialSourceInfoType } from "../../src/gen/millrace/v1/trial_pb.js";
 import { openStorage } from "../../src/storage/open-storage.js";
 import { writeTree } from "../storage/storage-manager-suite.js";
+import { clockToMove } from "../support/clock-to-move.js";
 import { seedTrial } from "../support/seed-trial.js";
 import { tempDir } from "../support/temp-dir.js";
 import { useTestClient } from "../support/use-test-client.js";
@@ -149,6 +150,26 @@ describe("Checkpoint", { timeout: 60_000 }, () => {
 		await assert.rejects(checkpoint.delete(), refused);
 		await assert.rejects(test.client.getCheckpoint(checkpoint.uuid).removeFiles(["*"]), refused);
 		assert.equal(readFileSync(await storedFile(checkpoint.uuid, "model.onnx"), "utf8"), "weights");
+	});
+
+	it("is listed with all others, the newest first, also if no trial wrote it", async () => {
+		const before = (await test.client.listCheckpoints()).length;
+		const uuids: string[] = [];
+		for (const text of ["older", "newer"]) {
+			await clockToMove();
+			uuids.unshift((await test.client.uploadCheckpoint(model(text))).uuid);
+		}
+		const all = await test.client.listCheckpoints();
+		assert.equal(all.length, before + 2);
+		assert.deepEqual(
+			all.slice(0, 2).map(({ uuid }) => uuid),
+			uuids,
+		);
+		assert.equal((await test.client.listCheckpoints({ maxResults: 1 }))[0]?.uuid, uuids[0]);
+		const [oldest] = await test.client.listCheckpoints({ sortBy: "END_TIME", orderBy: "ASC" });
+		assert.equal(oldest?.uuid, all.at(-1)?.uuid);
+		const byTrial = async () => await test.client.listCheckpoints({ sortBy: "TRIAL_ID" });
+		await assert.rejects(byTrial, { code: "invalid_argument", message: /TRIAL_ID/ });
 	});
 
 	it("is listed by its trial and experiment, the best first by the searcher's metric (F.37)", async () => {

@@ -1,13 +1,10 @@
 import assert from "node:assert/strict";
-import { randomUUID } from "node:crypto";
-import { appendFileSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
-import { dirname, join } from "node:path";
+import { appendFileSync, readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
 import { describe, it } from "node:test";
 import { ErrorPolicy } from "../../src/gen/millrace/v1/progress_pb.js";
 import { TrialRunState } from "../../src/gen/millrace/v1/trial_pb.js";
-import { attend } from "../../src/rendezvous/client.js";
-import { digestFile } from "../../src/storage/digest.js";
-import { openStorage } from "../../src/storage/open-storage.js";
+import { joinAlone } from "../support/join-alone.js";
 import { seedTrial } from "../support/seed-trial.js";
 import { runMillrace } from "../support/start-command.js";
 import { tempDir } from "../support/temp-dir.js";
@@ -141,7 +138,7 @@ describe("Trial", { timeout: 60_000 }, () => {
 		const trial = await test.client.createTrial(experiment.id);
 		assert.deepEqual(await trial.listErrors(), []);
 		assert.equal(await trial.retryErrors(), 0);
-		const { member, leave } = await joinAlone(test, trial.id, { onError: ErrorPolicy.SKIP });
+		const { member, leave } = await joinAlone(test.connection, trial.id, { onError: ErrorPolicy.SKIP });
 		const failures = [3, 1].map((i) => ({ record: BigInt(i), error: `bad\n ${i}`, stack: `at ${i}` }));
 		await test.connection.progress.commit({ member, commitNumber: 1, step: 1, failures });
 		await assert.rejects(trial.retryErrors(), { code: "failed_precondition", message: /run 1 .* is open/ });
@@ -279,45 +276,12 @@ describe("Experiment", { timeout: 60_000 }, () => {
 	});
 });
 
-/** Joins a run of the trial, over 10 records, as its one worker. */
-async function joinAlone(test: TestClient, trialId: number, policy: object = {}) {
-	const memberUuid = randomUUID();
-	const joinRequest = {
-		trialId,
-		memberUuid,
-		rank: 0,
-		worldSize: 1,
-		localRank: 0,
-		localWorldSize: 1,
-		host: "here",
-		pid: 1,
-	};
-	const attendance = await attend(test.connection.channel, joinRequest);
-	assert.ok(attendance.kind === "member");
-	const member = { trialId, trialRunId: attendance.member.trialRunId, rank: 0, memberUuid };
-	const begun = await test.connection.progress.beginProgress({
-		member,
-		plan: { recordCount: 10n },
-		options: { batchSize: 5, checkpointInterval: 1, ...policy },
-	});
-	return { member, begun, leave: () => attendance.member.leave("the test has seen enough") };
-}
-
 /** Joins a run of the trial, and commits half of the records with these files. */
 async function commitOutputs(test: TestClient, trialId: number, files: Readonly<Record<string, string>>) {
-	const { member, begun, leave } = await joinAlone(test, trialId);
-	const directory = openStorage(begun.storage).directory(begun.outputUuid);
-	const part = `r${member.trialRunId}-w0-p0-${member.memberUuid}`;
-	const outputs = [];
-	for (const [name, content] of Object.entries(files)) {
-		const path = `${part}/${name}`;
-		mkdirSync(dirname(join(directory, path)), { recursive: true });
-		writeFileSync(join(directory, path), content);
-		const { sizeBytes, sha256 } = await digestFile(join(directory, path));
-		outputs.push({ path, sizeBytes: BigInt(sizeBytes), sha256 });
-	}
+	const { member, writeOutputs, leave } = await joinAlone(test.connection, trialId);
+	const { part, root, outputs } = await writeOutputs(files);
 	const ranges = [{ first: 0n, end: 5n }];
 	await test.connection.progress.commit({ member, commitNumber: 1, step: 1, ranges, outputs });
 	await leave();
-	return { part, root: directory };
+	return { part, root };
 }
