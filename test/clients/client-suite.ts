@@ -17,6 +17,7 @@ import {
 	type ClientLanguage,
 	missingLanguage,
 } from "../support/client-example.js";
+import { startCutProxy } from "../support/cut-proxy.js";
 import type { CommandEnd } from "../support/start-command.js";
 import { startServerWithAccounts } from "../support/start-server-with-accounts.js";
 import { startTestServer } from "../support/start-test-server.js";
@@ -44,17 +45,23 @@ export function clientSuite(language: ClientLanguage): void {
 
 		it("reads what the TypeScript SDK reads, let in by MILLRACE_TOKEN", async () => {
 			const server = await startServerWithAccounts();
-			const { code, stdout, stderr } = await example.run(server.address);
+			const { code, stdout, stderr } = await example.start(server.address).ended;
 			assert.notEqual(code, 0);
 			assert.equal(stdout, "");
 			assert.match(stderr, /unauthenticated/i);
-			await assertReads(await example.run(server.address, { MILLRACE_TOKEN: server.bob }), server.address, server.bob);
+			const client = example.start(server.address, { MILLRACE_TOKEN: server.bob });
+			await assertReads(await client.ended, server.address, server.bob);
 		});
 
-		it("repeats each write whose answer was lost, and goes on with a stream that broke", async () => {
+		it("repeats each write whose answer was lost, and goes on where a stream or the connection broke", async () => {
 			const server = await startTestServer();
 			const between = await startAnswerDropper(server, services, async () => undefined);
-			await assertReads(await example.run(between.address), server.address);
+			const wire = await startCutProxy(between.address);
+			const client = example.start(wire.address);
+			await client.writes('"source"');
+			wire.cut("reset");
+			wire.resume();
+			await assertReads(await client.ended, server.address);
 			assert.deepEqual([...new Set(between.dropped.map(({ method }) => method.name))].sort(), [
 				"CompleteCheckpoint",
 				"CreateCheckpoint",

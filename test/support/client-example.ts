@@ -4,7 +4,7 @@ import { createHash } from "node:crypto";
 import { copyFileSync, existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { type CommandEnd, startCommand } from "./start-command.js";
+import { type RunningCommand, startCommand } from "./start-command.js";
 
 const root = fileURLToPath(new URL("../..", import.meta.url));
 
@@ -43,15 +43,15 @@ export function missingLanguage(language: ClientLanguage): string | false {
 }
 
 function versionOf(language: ClientLanguage): string {
-	return spawnSync("sh", ["-c", toolchains[language].probe], { encoding: "utf8" }).stdout.trim();
+	return spawnSync("/bin/sh", ["-c", toolchains[language].probe], { encoding: "utf8" }).stdout.trim();
 }
 
 /** A client that was built. */
 export interface ClientExample {
 	/** Where it was built; a copy of its folder in `examples/clients`. */
 	readonly directory: string;
-	/** Runs it to its end, as its README says, against the server at an address. */
-	run(address: string, env?: Record<string, string>): Promise<CommandEnd>;
+	/** Starts it, as its README says, against the server at an address. */
+	start(address: string, env?: Record<string, string>): RunningCommand;
 }
 
 /**
@@ -87,9 +87,9 @@ export async function buildClientExample(language: ClientLanguage): Promise<Clie
 	}
 	return {
 		directory,
-		run: (address, env = {}) => {
+		start: (address, env = {}) => {
 			const command = runCommand.replace("localhost:8090", address);
-			return startCommand("sh", ["-c", `exec ${command}`], { cwd: directory, env }).ended;
+			return startCommand("sh", ["-c", `exec ${command}`], { cwd: directory, env });
 		},
 	};
 }
