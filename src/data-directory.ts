@@ -13,6 +13,8 @@ export function dataDirectory(explicit?: string): string {
 export interface ServerAddress {
 	/** `host:port`. */
 	readonly address: string;
+	/** The URL of what it serves over HTTP; undefined if it serves none. */
+	readonly httpAddress?: string | undefined;
 	/** The server's process. */
 	readonly pid: number;
 	/** The name of the host that the process runs on. */

@@ -12,6 +12,8 @@ import { watchNpx } from "./watch-npx.js";
 interface ServerFlags {
 	host: string;
 	port?: number;
+	httpPort?: number;
+	http: boolean;
 	data?: string;
 	insecure?: boolean;
 	lease?: number;
@@ -29,6 +31,12 @@ export function addServerCommand(program: Command, terminal: Terminal): void {
 		.description("Serve a data directory until SIGTERM or SIGINT.")
 		.option("--host <host>", "the address to listen on", "127.0.0.1")
 		.option("--port <port>", "the port to listen on; 0 takes a free one (default: 8090)", port)
+		.option(
+			"--http-port <port>",
+			"the port for JSON over HTTP; 0 takes a free one (default: 8080, or 0 with --port 0)",
+			port,
+		)
+		.option("--no-http", "serve no JSON over HTTP")
 		.option("--data <directory>", "the data directory (default: MILLRACE_DATA, else .millrace)")
 		.option("--insecure", "listen on a host that is not loopback, though everyone who reaches it may do everything")
 		.addOption(
@@ -67,6 +75,7 @@ async function serve(flags: ServerFlags): Promise<void> {
 	const server = await startServer({
 		host: flags.host,
 		port: flags.port ?? (isEmbedded ? 0 : undefined),
+		httpPort: flags.http && !isEmbedded ? (flags.httpPort ?? (flags.port === 0 ? 0 : 8080)) : undefined,
 		dataDirectory: flags.data,
 		insecure: flags.insecure ?? false,
 		leaseMs: flags.lease,
@@ -75,6 +84,9 @@ async function serve(flags: ServerFlags): Promise<void> {
 	});
 	// Whoever started an embedded server reads this line and then closes the pipe.
 	process.stdout.write(`millrace server ${version} serving at ${server.address}, data in ${server.dataDirectory}\n`);
+	if (server.httpAddress !== undefined) {
+		process.stdout.write(`JSON over HTTP at ${server.httpAddress}\n`);
+	}
 	const signalled = new Promise<void>((resolve) => {
 		let isStopping = false;
 		stopSignals.deliver((signal) => {

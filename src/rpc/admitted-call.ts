@@ -7,6 +7,8 @@ import type { CallContext } from "./handler.js";
 export interface Arrival extends Omit<IncomingCall, "method"> {
 	/** Aborted when the caller has gone away. */
 	readonly gone: AbortSignal;
+	/** How long the caller gives the call, in milliseconds; undefined if it did not say so, or gRPC sees to it. */
+	readonly timeoutMs?: number | undefined;
 }
 
 /** How long a call that is answered by one message may take, in milliseconds; a stream has no such limit. */
@@ -24,11 +26,16 @@ export class AdmittedCall {
 	private constructor(method: DescMethod, admission: Admission, arrival: Arrival) {
 		this.#admission = admission;
 		this.#gone = arrival.gone;
-		if (method.methodKind === "unary") {
-			this.#timer = setTimeout(() => {
-				const message = `${method.name} took more than ${unaryDeadlineMs / 1000} s; ask for less at a time`;
-				this.#deadline.abort(new MillraceError("deadline_exceeded", message));
-			}, unaryDeadlineMs);
+		const deadline = deadlineOf(method, arrival.timeoutMs);
+		if (deadline !== undefined) {
+			const { ms, message } = deadline;
+			const stop = () => this.#deadline.abort(new MillraceError("deadline_exceeded", message));
+			if (ms === 0) {
+				stop();
+			} else {
+				// It keeps no process alive whose server is closed.
+				this.#timer = setTimeout(stop, ms).unref();
+			}
 		}
 		const signal = AbortSignal.any([arrival.gone, admission.revoked, this.#deadline.signal]);
 		this.context = { signal, peer: arrival.peer, caller: admission.caller };
@@ -38,6 +45,29 @@ export class AdmittedCall {
 	static async enter(gate: Gate, method: DescMethod, arrival: Arrival): Promise<AdmittedCall> {
 		const { authorization, metadataBytes, peer } = arrival;
 		return new AdmittedCall(method, await gate.admit({ method, authorization, metadataBytes, peer }), arrival);
+	}
+
+	/** Has a handler answer a request by one message. Throws what the gate and the handler throw, or why the call was stopped. */
+	async one<I extends Message, O>(handler: (request: I, context: CallContext) => Promise<O>, request: I): Promise<O> {
+		const checked = await this.checked(request);
+		this.throwIfStopped();
+		return await this.answer(handler(checked, this.context));
+	}
+
+	/** Has a handler answer a request by a stream. It throws what the gate and the handler throw, or why the call was stopped. */
+	async *many<I extends Message, O>(
+		handler: (request: I, context: CallContext) => AsyncIterable<O>,
+		request: I,
+	): AsyncGenerator<O> {
+		const checked = await this.checked(request);
+		this.throwIfStopped();
+		for await (const message of handler(checked, this.context)) {
+			if (this.context.signal.aborted) {
+				break;
+			}
+			yield message;
+		}
+		this.throwIfStopped();
 	}
 
 	/** Lets the gate look at the request, and returns it. Throws `permission_denied` if the caller may not ask for it. */
@@ -85,4 +115,16 @@ export class AdmittedCall {
 	#reason(): unknown {
 		return this.#admission.revoked.aborted ? this.#admission.revoked.reason : this.#deadline.signal.reason;
 	}
+}
+
+/** Returns after how long a call has to have ended, and what is said of it then; undefined if it may go on. */
+function deadlineOf(method: DescMethod, timeoutMs = Number.POSITIVE_INFINITY) {
+	if (method.methodKind === "unary" && timeoutMs >= unaryDeadlineMs) {
+		const message = `${method.name} took more than ${unaryDeadlineMs / 1000} s; ask for less at a time`;
+		return { ms: unaryDeadlineMs, message };
+	}
+	// More than a timer can wait, 24 days, is as good as no deadline.
+	return timeoutMs <= 2_147_483_647
+		? { ms: timeoutMs, message: `${method.name} took more than the ${timeoutMs} ms that its caller gave it` }
+		: undefined;
 }

@@ -1,8 +1,9 @@
-import type { DescMessage, DescMethod, DescService, MessageInitShape, MessageShape } from "@bufbuild/protobuf";
+import type { DescMessage, DescMethod, DescService, Message, MessageInitShape, MessageShape } from "@bufbuild/protobuf";
 import type { Metadata, ServerDuplexStream, ServerUnaryCall, ServerWritableStream, sendUnaryData } from "@grpc/grpc-js";
 import { MillraceError } from "../errors.js";
 import { AdmittedCall, type Arrival } from "./admitted-call.js";
 import { decode, encode, methodPath } from "./definition.js";
+import { drained } from "./drained.js";
 import type { Caller, Gate } from "./gate.js";
 import { type ErrorLog, toStatus } from "./status.js";
 
@@ -40,8 +41,18 @@ export type Handler<M> = M extends {
 /** A service as a plain object with a function for each method. */
 export type ServiceHandlers<S extends DescService> = { [K in keyof S["method"]]: Handler<S["method"][K]> };
 
+/** The function that answers some method. */
 // biome-ignore lint/suspicious/noExplicitAny: the types of a method's messages are checked in ServiceHandlers and erased here, once
-type AnyHandler = (request: any, context: any) => any;
+export type AnyHandler = (request: any, context: any) => any;
+
+/** Returns the methods of a service, each with the function that answers it. */
+export function methodHandlers<S extends DescService>(
+	service: S,
+	handlers: ServiceHandlers<S>,
+): (readonly [method: DescMethod, handler: AnyHandler])[] {
+	const byName = handlers as Record<string, AnyHandler>;
+	return service.methods.map((method) => [method, byName[method.localName] as AnyHandler]);
+}
 
 /** What the calls of a server have in common. */
 export interface CallHost {
@@ -54,9 +65,9 @@ export interface CallHost {
 /** Makes grpc-js's implementation of a service from its handlers. */
 export function grpcImplementation<S extends DescService>(service: S, handlers: ServiceHandlers<S>, host: CallHost) {
 	return Object.fromEntries(
-		service.methods.map((method) => [
+		methodHandlers(service, handlers).map(([method, handler]) => [
 			method.localName,
-			grpcHandler(method, (handlers as Record<string, AnyHandler>)[method.localName] as AnyHandler, host),
+			grpcHandler(method, handler, host),
 		]),
 	);
 }
@@ -68,8 +79,7 @@ function grpcHandler(method: DescMethod, handler: AnyHandler, { gate, log }: Cal
 				let admitted: AdmittedCall | undefined;
 				try {
 					admitted = await AdmittedCall.enter(gate, method, arrivalOf(call, goneSignal(call)));
-					const request = await admitted.checked(decode(method.input, call.request));
-					const answer = encode(method.output, await admitted.answer(handler(request, admitted.context)));
+					const answer = encode(method.output, await admitted.one(handler, decode(method.input, call.request)));
 					admitted.end();
 					callback(null, answer);
 				} catch (error) {
@@ -83,17 +93,12 @@ function grpcHandler(method: DescMethod, handler: AnyHandler, { gate, log }: Cal
 				let admitted: AdmittedCall | undefined;
 				try {
 					admitted = await AdmittedCall.enter(gate, method, arrivalOf(call, gone));
-					const request = await admitted.checked(decode(method.input, call.request));
-					const { signal } = admitted.context;
-					for await (const message of handler(request, admitted.context)) {
-						if (signal.aborted) {
-							break;
-						}
+					const request: Message = decode(method.input, call.request);
+					for await (const message of admitted.many<Message, MessageInitShape<DescMessage>>(handler, request)) {
 						if (!call.write(encode(method.output, message))) {
-							await drained(call, signal);
+							await drained(call, admitted.context.signal);
 						}
 					}
-					admitted.throwIfStopped();
 					admitted.end();
 					if (!gone.aborted) {
 						call.end();
@@ -183,16 +188,4 @@ function arrivalOf(call: GrpcCall, gone: AbortSignal): Arrival {
 	}
 	const [authorization] = call.metadata.get("authorization");
 	return { gone, peer: call.getPeer(), metadataBytes, authorization: authorization?.toString() };
-}
-
-function drained(call: ServerWritableStream<Buffer, Buffer>, signal: AbortSignal): Promise<void> {
-	return new Promise((resolve) => {
-		const done = () => {
-			call.off("drain", done);
-			signal.removeEventListener("abort", done);
-			resolve();
-		};
-		call.once("drain", done);
-		signal.addEventListener("abort", done, { once: true });
-	});
 }

@@ -5,12 +5,12 @@ import { FileDescriptorProtoSchema } from "@bufbuild/protobuf/wkt";
 import { type ConnectionInjector, Server as GrpcServer, ServerCredentials } from "@grpc/grpc-js";
 import { ReflectionService } from "@grpc/reflection";
 import { HealthImplementation } from "grpc-health-check";
-import { MillraceError } from "../errors.js";
 import { maxMessageBytes } from "./channel.js";
 import { grpcDefinition } from "./definition.js";
 import { type Gate, openGate } from "./gate.js";
 import { grpcImplementation, type ServiceHandlers } from "./handler.js";
 import { IncomingConnections } from "./incoming-connections.js";
+import { listenOn } from "./listen-on.js";
 import type { ServerTls } from "./server-tls.js";
 import type { ErrorLog } from "./status.js";
 
@@ -80,7 +80,7 @@ export class RpcServer {
 		// why it could not bind. TLS is taken off before.
 		this.#injector = this.#grpc.createConnectionInjector(ServerCredentials.createInsecure());
 		this.#listener = createServer((socket) => this.#connections.accept(socket));
-		const bound = await bind(this.#listener, host, port);
+		const bound = await listenOn(this.#listener, host, port, portAdvice);
 		this.#setHealth("SERVING");
 		return bound;
 	}
@@ -113,26 +113,8 @@ export class RpcServer {
 	}
 }
 
-function bind(listener: NetServer, host: string, port: number): Promise<number> {
-	return new Promise((resolve, reject) => {
-		// Later errors are about single connections, which their callers open again.
-		listener.on("error", (cause: NodeJS.ErrnoException) => {
-			if (cause.code === "EADDRINUSE") {
-				reject(
-					new MillraceError("already_exists", `port ${port} on ${host} is in use; choose another with --port`, {
-						cause,
-					}),
-				);
-			} else {
-				reject(new MillraceError("invalid_argument", `cannot listen on ${host}:${port}: ${cause.message}`, { cause }));
-			}
-		});
-		listener.listen(port, host, () => {
-			const address = listener.address();
-			resolve(typeof address === "object" && address !== null ? address.port : port);
-		});
-	});
-}
+/** What to do when the port is in use. */
+export const portAdvice = "choose another with --port";
 
 function reflectionOf(services: readonly DescService[]): ReflectionService {
 	const files = new Map<string, DescFile>();

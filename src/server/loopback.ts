@@ -11,6 +11,15 @@ export function hostOf(address: string): string {
 }
 
 /**
+ * Tells whether the header Host of a request is a name of the machine that sent it, with or without a port. A page
+ * from elsewhere, whose own name was made to lead to this machine, has that name there.
+ */
+export function namesLoopback(header: string | undefined): boolean {
+	const [, name = ""] = /^(\[[\da-f:]+\]|[^:]+)(?::\d+)?$/i.exec(header ?? "") ?? [];
+	return isLoopback(name.toLowerCase().replace(/^\[|\]$/g, ""));
+}
+
+/**
  * Refuses to serve other machines by accident.
  *
  * Throws `invalid_argument` if the host of a server without accounts is not loopback, and the caller has not said that it is

@@ -1,6 +1,7 @@
 import { existsSync, mkdirSync } from "node:fs";
 import { hostname } from "node:os";
 import { join } from "node:path";
+import type { DescService } from "@bufbuild/protobuf";
 import { dataDirectory, removeServerAddress, writeServerAddress } from "../data-directory.js";
 import { MillraceError } from "../errors.js";
 import { AuthService } from "../gen/millrace/v1/auth_service_pb.js";
@@ -14,7 +15,9 @@ import { RendezvousService } from "../gen/millrace/v1/rendezvous_service_pb.js";
 import { ServerService } from "../gen/millrace/v1/server_service_pb.js";
 import { TrialService } from "../gen/millrace/v1/trial_service_pb.js";
 import { createRendezvousService, type Rendezvous } from "../rendezvous/service.js";
-import { RpcServer } from "../rpc/server.js";
+import type { ServiceHandlers } from "../rpc/handler.js";
+import { assertPortFree } from "../rpc/listen-on.js";
+import { portAdvice, RpcServer } from "../rpc/server.js";
 import type { ErrorLog } from "../rpc/status.js";
 import { version } from "../version.js";
 import { AccountGate } from "./auth/account-gate.js";
@@ -28,8 +31,10 @@ import { type EmbeddedWait, lockDirectory } from "./db/lock.js";
 import { migrate } from "./db/migrate.js";
 import { createRunLedger } from "./db/run-ledger.js";
 import { closeForgottenRuns } from "./forgotten-runs.js";
+import { ConnectServices } from "./http/connect-services.js";
+import { HttpServer, httpPortAdvice } from "./http/http-server.js";
 import { logToStandardError } from "./log.js";
-import { assertSafeHost, localAddress } from "./loopback.js";
+import { assertSafeHost, isLoopback, localAddress } from "./loopback.js";
 import { OutputRemovals } from "./output-removals.js";
 import { RunOwners } from "./run-owners.js";
 import { createAuthService } from "./services/auth.js";
@@ -52,6 +57,8 @@ export interface ServerOptions {
 	readonly host?: string | undefined;
 	/** The port; 0 takes a free one. Default 8090. */
 	readonly port?: number | undefined;
+	/** The port of the same services as JSON over HTTP; 0 takes a free one. Default: none, and no HTTP. */
+	readonly httpPort?: number | undefined;
 	/** Permits a host that other machines can reach though there are no accounts. Default false. */
 	readonly insecure?: boolean | undefined;
 	/**
@@ -71,6 +78,8 @@ export interface ServerOptions {
 export interface RunningServer {
 	/** Where this machine reaches it, as `host:port`. */
 	readonly address: string;
+	/** The URL at which this machine reaches it by HTTP, such as `http://127.0.0.1:8080`; undefined if it serves no HTTP. */
+	readonly httpAddress: string | undefined;
 	/** The data directory, as an absolute path. */
 	readonly dataDirectory: string;
 	/** The number of open connections. */
@@ -84,7 +93,7 @@ export interface RunningServer {
 /**
  * Starts the server of a data directory.
  *
- * Throws `already_exists` if the directory has a server or the port is in use, `invalid_argument` if the
+ * Throws `already_exists` if the directory has a server or a port is in use, `invalid_argument` if the
  * host may not or cannot be bound, `failed_precondition` if the package sqlite3 is missing, the directory
  * cannot be made or written or is on a network file system, or its database is newer than this program,
  * `unavailable` if its disk is full.
@@ -102,14 +111,13 @@ export interface RunningServer {
  * ```
  */
 export async function startServer(options: ServerOptions = {}): Promise<RunningServer> {
-	const { host = "127.0.0.1", port = 8090, insecure = false, log = logToStandardError, embedded = false } = options;
+	const { host = "127.0.0.1", port = 8090, httpPort, insecure = false, embedded = false } = options;
+	const { log = logToStandardError } = options;
 	assertLease(options.leaseMs);
 	const directory = dataDirectory(options.dataDirectory);
 	if (!existsSync(directory)) {
 		assertSafeHost(host, directory, insecure);
-	}
-	if (port !== 0 && !existsSync(directory)) {
-		await assertPortFree(host, port, log);
+		await assertPortsFree(host, port, httpPort);
 	}
 	const undo: (() => unknown)[] = [];
 	const release = async () => {
@@ -135,13 +143,21 @@ export async function startServer(options: ServerOptions = {}): Promise<RunningS
 		if (!sessions.hasAccounts) {
 			assertSafeHost(host, directory, insecure);
 		}
-		const rpc = new RpcServer(log, new AccountGate(db, sessions, log));
-		const { rendezvous, context } = await addServices(rpc, { db, directory, log, leaseMs: options.leaseMs, sessions });
+		const gate = new AccountGate(db, sessions, log);
+		const rpc = new RpcServer(log, gate);
+		const doors: Door[] = [rpc];
+		let http: HttpServer | undefined;
+		if (httpPort !== undefined) {
+			http = new HttpServer({ log, onlyLocalNames: () => isLoopback(host) && !sessions.hasAccounts });
+			doors.push(new ConnectServices(http, { gate, log }));
+		}
+		const parts = { db, directory, log, leaseMs: options.leaseMs, sessions };
+		const { rendezvous, context } = await addServices(doors, parts);
 		undo.push(
 			() => context.checkpointFiles.close(),
 			() => context.outputRemovals.close(),
 			closeForgottenRuns(context, (error) => log("a run that nobody attends to stays open", error)),
-			() => rpc.close(),
+			() => Promise.all([rpc.close(), http?.close()]),
 			() => rendezvous.close(),
 			// First, as calls that follow would keep the others waiting for their end.
 			() => db.news.close(),
@@ -153,10 +169,12 @@ export async function startServer(options: ServerOptions = {}): Promise<RunningS
 			onConnectionCount(count);
 		});
 		const address = localAddress(host, await rpc.listen(host, port));
-		writeServerAddress(directory, { address, pid: process.pid, host: hostname(), version, embedded });
+		const httpAddress = http && `http://${localAddress(host, await http.listen(host, httpPort ?? 0))}`;
+		writeServerAddress(directory, { address, httpAddress, pid: process.pid, host: hostname(), version, embedded });
 		let closed: Promise<void> | undefined;
 		return {
 			address,
+			httpAddress,
 			dataDirectory: directory,
 			get connectionCount() {
 				return connectionCount;
@@ -175,11 +193,12 @@ export async function startServer(options: ServerOptions = {}): Promise<RunningS
 	}
 }
 
-/** Throws what listening on the port would throw, so that a server that cannot serve makes no data directory. */
-async function assertPortFree(host: string, port: number, log: ErrorLog): Promise<void> {
-	const probe = new RpcServer(log);
-	await probe.listen(host, port);
-	await probe.close(0);
+/** Throws what listening on the ports would throw, so that a server that cannot serve makes no data directory. */
+async function assertPortsFree(host: string, port: number, httpPort: number | undefined): Promise<void> {
+	await assertPortFree(host, port, portAdvice);
+	if (httpPort !== undefined) {
+		await assertPortFree(host, httpPort, httpPortAdvice);
+	}
 }
 
 function assertLease(leaseMs: number | undefined): void {
@@ -187,6 +206,11 @@ function assertLease(leaseMs: number | undefined): void {
 		const range = "a whole number of milliseconds from 100 to 86,400,000";
 		throw new MillraceError("invalid_argument", `leaseMs is ${leaseMs}; it must be ${range}`);
 	}
+}
+
+/** What callers come in by: the services are the same behind each. */
+interface Door {
+	add<S extends DescService>(service: S, handlers: ServiceHandlers<S>): void;
 }
 
 /** What the services are made of. */
@@ -199,7 +223,7 @@ interface ServiceParts {
 }
 
 async function addServices(
-	rpc: RpcServer,
+	doors: readonly Door[],
 	{ db, directory, log, leaseMs, sessions }: ServiceParts,
 ): Promise<{ rendezvous: Rendezvous; context: ServiceContext }> {
 	const storagePath = join(directory, "storage");
@@ -213,15 +237,20 @@ async function addServices(
 	const files = { defaultStorage, checkpointFiles, outputRemovals };
 	const context: ServiceContext = { db, ...files, owners, runActivity, runClosed };
 	const info = { version, clusterId: await clusterId(db), dataDirectory: directory, defaultStorage };
-	rpc.add(ExperimentService, createExperimentService(context));
-	rpc.add(TrialService, createTrialService(context));
-	rpc.add(CheckpointService, createCheckpointService(context));
-	rpc.add(ModelService, createModelService(context));
-	rpc.add(MetricService, createMetricService(context));
-	rpc.add(LogService, createLogService(context));
-	rpc.add(ProgressService, createProgressService(context));
-	rpc.add(RendezvousService, rendezvous.handlers);
-	rpc.add(ServerService, createServerService(info, sessions));
-	rpc.add(AuthService, createAuthService({ db, sessions }));
+	const add: Door["add"] = (service, handlers) => {
+		for (const door of doors) {
+			door.add(service, handlers);
+		}
+	};
+	add(ExperimentService, createExperimentService(context));
+	add(TrialService, createTrialService(context));
+	add(CheckpointService, createCheckpointService(context));
+	add(ModelService, createModelService(context));
+	add(MetricService, createMetricService(context));
+	add(LogService, createLogService(context));
+	add(ProgressService, createProgressService(context));
+	add(RendezvousService, rendezvous.handlers);
+	add(ServerService, createServerService(info, sessions));
+	add(AuthService, createAuthService({ db, sessions }));
 	return { rendezvous, context };
 }

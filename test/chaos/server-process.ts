@@ -68,7 +68,7 @@ export class ServerProcess {
 	async #startOnce(): Promise<void> {
 		const data = join(this.#directory, "data");
 		const log = join(this.#directory, `server-${++this.#starts}.log`);
-		const args = [builtCommand, "server", "--port", String(this.#port), "--data", data];
+		const args = [builtCommand, "server", "--port", String(this.#port), "--no-http", "--data", data];
 		const started = startLogged(args, this.#env, log);
 		this.#process = started;
 		const isServing = () => /serving at \S+:(\d+),/.exec(started.output());

@@ -2,7 +2,8 @@ import assert from "node:assert/strict";
 import { existsSync } from "node:fs";
 import { createServer } from "node:net";
 import { join } from "node:path";
-import { describe, it } from "node:test";
+import { after, describe, it } from "node:test";
+import { readServerAddress } from "../../src/data-directory.js";
 import { openConnection } from "../../src/sdk/connection.js";
 import { version } from "../../src/version.js";
 import { type RunningCommand, runMillrace, startMillrace } from "../support/start-command.js";
@@ -14,13 +15,30 @@ async function addressOf(command: RunningCommand): Promise<string> {
 	return /serving at (\S+),/.exec(command.stdout())?.[1] ?? "";
 }
 
-describe("millrace server", { timeout: 120_000 }, () => {
+async function httpAddressOf(command: RunningCommand): Promise<string> {
+	await command.writes(/HTTP at .*\n/);
+	return /HTTP at (\S+)\n/.exec(command.stdout())?.[1] ?? "";
+}
+
+/** A port that is in use until the test ends. */
+async function usedPort(): Promise<number> {
+	const other = createServer().listen(0, "127.0.0.1");
+	after(() => other.close());
+	await new Promise((resolve) => other.once("listening", resolve));
+	return (other.address() as { port: number }).port;
+}
+
+describe("millrace server", { timeout: 240_000 }, () => {
 	for (const signal of ["SIGTERM", "SIGINT"] as const) {
 		it(`says where it serves, and ends at ${signal}`, async () => {
 			const data = join(tempDir(), "data");
 			const command = startMillrace(["server", "--port", "0", "--data", data]);
 			const address = await addressOf(command);
-			assert.equal(command.stdout(), `millrace server ${version} serving at ${address}, data in ${data}\n`);
+			const httpAddress = await httpAddressOf(command);
+			const line = `millrace server ${version} serving at ${address}, data in ${data}\n`;
+			assert.equal(command.stdout(), `${line}JSON over HTTP at ${httpAddress}\n`);
+			assert.equal(readServerAddress(data)?.httpAddress, httpAddress);
+			assert.equal(await (await fetch(`${httpAddress}/health`)).text(), '{"status":"SERVING"}');
 			const connection = openConnection(address);
 			assert.equal((await connection.server.getServerInfo({})).dataDirectory, data);
 			command.signal(signal);
@@ -100,21 +118,48 @@ describe("millrace server", { timeout: 120_000 }, () => {
 	});
 
 	it("refuses a port that is in use", async () => {
-		const other = createServer().listen(0, "127.0.0.1");
-		await new Promise((resolve) => other.once("listening", resolve));
-		const { port } = other.address() as { port: number };
+		const port = await usedPort();
 		const end = await runMillrace(["server", "--port", String(port), "--data", tempDir()]);
-		other.close();
 		assert.equal(end.code, 2);
-		assert.match(end.stderr, new RegExp(`^millrace: .*${port}.*\n$`));
+		assert.match(end.stderr, new RegExp(`^millrace: .*${port}.*--port\n$`));
 		assert.equal(end.stdout, "");
+	});
+
+	it("serves HTTP on a port of its own, or not at all", async () => {
+		const free = createServer().listen(0, "127.0.0.1");
+		await new Promise((resolve) => free.once("listening", resolve));
+		const { port } = free.address() as { port: number };
+		await new Promise((resolve) => free.close(resolve));
+		const data = tempDir();
+		const named = startMillrace(["server", "--port", "0", "--http-port", String(port), "--data", data]);
+		assert.equal(await httpAddressOf(named), `http://127.0.0.1:${port}`);
+		named.signal("SIGTERM");
+		await named.ended;
+		const none = startMillrace(["server", "--port", "0", "--no-http", "--data", data]);
+		const address = await addressOf(none);
+		none.signal("SIGTERM");
+		const { stdout } = await none.ended;
+		assert.equal(stdout, `millrace server ${version} serving at ${address}, data in ${data}\n`);
+	});
+
+	it("refuses a port for HTTP that is in use, and says how to do without, before it makes a directory", async () => {
+		const port = await usedPort();
+		const data = join(tempDir(), "data");
+		const end = await runMillrace(["server", "--port", "0", "--http-port", String(port), "--data", data]);
+		assert.equal(end.code, 2);
+		assert.equal(
+			end.stderr,
+			`millrace: port ${port} on 127.0.0.1 is in use; choose another with --http-port, or serve no HTTP with --no-http\n`,
+		);
+		assert.equal(existsSync(data), false);
 	});
 
 	for (const port of ["first", "70000", "-1", "1.5"]) {
 		it(`refuses the port ${port}`, async () => {
-			const end = await runMillrace(["server", `--port=${port}`, "--data", tempDir()]);
+			const flag = port === "70000" ? "--http-port" : "--port";
+			const end = await runMillrace(["server", `${flag}=${port}`, "--data", tempDir()]);
 			assert.equal(end.code, 2);
-			assert.match(end.stderr, /Give a number from 0 to 65535/);
+			assert.match(end.stderr, new RegExp(`${flag} <port>.*Give a number from 0 to 65535`));
 		});
 	}
 
@@ -123,6 +168,7 @@ describe("millrace server", { timeout: 120_000 }, () => {
 		const command = startMillrace(["server", "--embedded", "--data", data]);
 		const connection = openConnection(await addressOf(command));
 		await connection.server.getServerInfo({});
+		assert.equal(readServerAddress(data)?.httpAddress, undefined);
 		command.signal("SIGINT");
 		// Signals that come within a second count as one.
 		const closedTerminal = setInterval(() => command.signal("SIGHUP"), 300);

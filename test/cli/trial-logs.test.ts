@@ -81,7 +81,7 @@ describe("millrace trial logs --follow", { timeout: 240_000 }, () => {
 		after(() => server?.close());
 		const data = tempDir();
 		const start = async () => {
-			server = startMillrace(["server", "--port", port, "--data", data]);
+			server = startMillrace(["server", "--port", port, "--no-http", "--data", data]);
 			await server.writes("serving at");
 			port = /serving at \S+:(\d+),/.exec(server.stdout())?.[1] ?? "";
 		};

@@ -1,7 +1,9 @@
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
 import { randomUUID } from "node:crypto";
+import { once } from "node:events";
 import { existsSync } from "node:fs";
+import { connect } from "node:net";
 import { join } from "node:path";
 import { after, describe, it } from "node:test";
 import type { DescService } from "@bufbuild/protobuf";
@@ -133,6 +135,40 @@ describe("startServer", { timeout: 60_000 }, () => {
 		});
 		const server = await startServer({ dataDirectory, host: "0.0.0.0", port: 0, insecure: true });
 		assert.match(server.address, /^127\.0\.0\.1:\d+$/);
+		await server.close();
+	});
+
+	it("serves HTTP only when it is told so, at an address that it writes beside the other", async () => {
+		const without = await startTestServer();
+		assert.equal(without.httpAddress, undefined);
+		assert.equal(readServerAddress(without.dataDirectory)?.httpAddress, undefined);
+		const server = await startTestServer({ httpPort: 0 });
+		assert.match(server.httpAddress ?? "", /^http:\/\/127\.0\.0\.1:\d+$/);
+		assert.equal(readServerAddress(server.dataDirectory)?.httpAddress, server.httpAddress);
+		const httpPort = Number(new URL(server.httpAddress ?? "").port);
+		const dataDirectory = tempDir();
+		const inUse = errorWith("already_exists", new RegExp(`port ${httpPort} .* in use; .*--http-port, or .*--no-http`));
+		await assert.rejects(startServer({ dataDirectory, port: 0, httpPort }), inUse);
+		await assert.rejects(
+			startServer({ dataDirectory, port: 0, httpPort: 70_000 }),
+			errorWith("invalid_argument", /70000/),
+		);
+		await startTestServer({ dataDirectory });
+	});
+
+	it("answers to any name on a host that other machines reach", async () => {
+		const server = await startServer({
+			dataDirectory: tempDir(),
+			host: "0.0.0.0",
+			port: 0,
+			httpPort: 0,
+			insecure: true,
+		});
+		const { port } = new URL(server.httpAddress ?? "");
+		const socket = connect(Number(port), "127.0.0.1");
+		socket.end("GET /health HTTP/1.1\r\nHost: millrace.example\r\nConnection: close\r\n\r\n");
+		const [answer] = await once(socket, "data");
+		assert.match(String(answer), /^HTTP\/1.1 200 /);
 		await server.close();
 	});
 

@@ -11,7 +11,7 @@ export function restartableServer() {
 	const data = tempDir();
 	return {
 		async start(): Promise<string> {
-			command = startMillrace(["server", "--port", port, "--data", data]);
+			command = startMillrace(["server", "--port", port, "--no-http", "--data", data]);
 			await command.writes("serving at");
 			const address = /serving at (\S+),/.exec(command.stdout())?.[1] ?? "";
 			port = address.split(":")[1] ?? "";

@@ -17,6 +17,8 @@ export interface TestServer extends RunningServer {
 export interface TestServerOptions {
 	readonly dataDirectory?: string;
 	readonly port?: number;
+	/** Default: no HTTP. */
+	readonly httpPort?: number;
 	readonly leaseMs?: number;
 }
 
@@ -33,6 +35,7 @@ export async function startTestServer(options: TestServerOptions = {}): Promise<
 	const server = await startServer({
 		dataDirectory: options.dataDirectory ?? tempDir(),
 		port: options.port ?? 0,
+		httpPort: options.httpPort,
 		leaseMs: options.leaseMs,
 		log: (message, error) => {
 			logged.push(`${message}: ${error instanceof Error ? error.stack : error}`);
@@ -42,6 +45,7 @@ export async function startTestServer(options: TestServerOptions = {}): Promise<
 	closers.push(() => server.close());
 	return {
 		address: server.address,
+		httpAddress: server.httpAddress,
 		dataDirectory: server.dataDirectory,
 		get connectionCount() {
 			return server.connectionCount;

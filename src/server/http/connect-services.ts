@@ -1,0 +1,202 @@
+import type { IncomingMessage, ServerResponse } from "node:http";
+import type { DescMethod, DescMethodServerStreaming, DescMethodUnary, DescService, Message } from "@bufbuild/protobuf";
+import {
+	ConnectError,
+	type ContextValues,
+	createConnectRouter,
+	createContextKey,
+	createContextValues,
+} from "@connectrpc/connect";
+import type { UniversalHandler, UniversalServerRequest, UniversalServerResponse } from "@connectrpc/connect/protocol";
+import { MillraceError } from "../../errors.js";
+import { AdmittedCall } from "../../rpc/admitted-call.js";
+import { maxMessageBytes } from "../../rpc/channel.js";
+import { methodPath } from "../../rpc/definition.js";
+import { drained } from "../../rpc/drained.js";
+import { type AnyHandler, type CallHost, methodHandlers, type ServiceHandlers } from "../../rpc/handler.js";
+import { errorCodeOf, toStatus } from "../../rpc/status.js";
+import { arrivalOf, connectRequest, verbsOf, wrongForm } from "./connect-request.js";
+import { gzipCompression } from "./gzip.js";
+import type { HttpServer } from "./http-server.js";
+import { refusesVerb, sendError } from "./json-answer.js";
+
+/** A method, and what speaks the Connect protocol for it; undefined where HTTP cannot carry the method. */
+interface Route {
+	readonly method: DescMethod;
+	readonly speak: UniversalHandler | undefined;
+}
+
+/** The gRPC services as JSON over HTTP, by the Connect protocol: calls with one answer, and those answered by a stream. */
+export class ConnectServices {
+	readonly #http: HttpServer;
+	readonly #host: CallHost;
+	readonly #routes = new Map<string, Route>();
+
+	/** @param http The listener that the services are mounted in. */
+	constructor(http: HttpServer, host: CallHost) {
+		this.#http = http;
+		this.#host = host;
+	}
+
+	/** Adds a service. */
+	add<S extends DescService>(service: S, handlers: ServiceHandlers<S>): void {
+		for (const [method, handler] of methodHandlers(service, handlers)) {
+			this.#routes.set(methodPath(method), { method, speak: this.#speaker(method, handler) });
+		}
+		this.#http.mount(`/${service.typeName}/`, async (request, response, path) => {
+			const route = this.#routes.get(path);
+			if (route !== undefined) {
+				await this.#serve(route, request, response);
+				return;
+			}
+			const names = service.methods.map(({ name }) => name).join(", ");
+			const message = `${service.typeName} has no method ${path.slice(service.typeName.length + 2)}; it has ${names}`;
+			// Not `not_found`, so that programs tell it from something that a method did not find.
+			sendError(response, { code: "unimplemented", message }, 404);
+		});
+	}
+
+	async #serve({ method, speak }: Route, request: IncomingMessage, response: ServerResponse): Promise<void> {
+		if (refusesVerb(request, response, verbsOf(method))) {
+			return;
+		}
+		const message = speak === undefined ? undefined : wrongForm(method, request);
+		if (message !== undefined) {
+			sendError(response, { code: "invalid_argument", message }, 415);
+			return;
+		}
+		const gone = new AbortController();
+		const onClose = () => gone.abort();
+		request.socket.once("close", onClose);
+		const asked = connectRequest(request, response, gone.signal);
+		let call: AdmittedCall | undefined;
+		let answer: UniversalServerResponse;
+		try {
+			try {
+				call = await AdmittedCall.enter(this.#host.gate, method, arrivalOf(request, gone.signal));
+				if (speak === undefined) {
+					const words = `${method.name} streams in both directions, which HTTP does not carry; call it by gRPC`;
+					throw new MillraceError("unimplemented", words);
+				}
+				const contextValues = createContextValues().set(admittedCall, { call, gone: gone.signal });
+				answer = await speak({ ...asked, contextValues });
+			} catch (error) {
+				call?.end(error);
+				const failure = this.#failure(method, error);
+				if (speak === undefined) {
+					sendError(response, { code: errorCodeOf(failure.code), message: failure.rawMessage });
+					return;
+				}
+				// The library writes the error in the form that the caller expects.
+				answer = await speak(failing(asked, failure));
+			}
+			await write(answer, response, gone.signal);
+		} finally {
+			request.socket.off("close", onClose);
+			// Where no handler was reached, the request was no message, or did not come to its end.
+			call?.end(new MillraceError(gone.signal.aborted ? "cancelled" : "invalid_argument", "no request"));
+		}
+	}
+
+	#speaker(method: DescMethod, handler: AnyHandler): UniversalHandler | undefined {
+		const router = createConnectRouter(routerOptions);
+		switch (method.methodKind) {
+			case "unary":
+				router.rpc(method as DescMethodUnary, async (request: Message, { values }) => {
+					const { call } = servedCall(values);
+					try {
+						const answer = await call.one(handler, request);
+						call.end();
+						return answer as Message;
+					} catch (error) {
+						call.end(error);
+						throw this.#failure(method, error);
+					}
+				});
+				break;
+			case "server_streaming": {
+				const failureOf = (error: unknown) => this.#failure(method, error);
+				router.rpc(method as DescMethodServerStreaming, async function* (request: Message, { values }) {
+					const { call, gone } = servedCall(values);
+					try {
+						yield* call.many<Message, Message>(handler, request);
+					} catch (error) {
+						call.end(error);
+						// What a handler throws because its caller has gone away is nobody's concern.
+						throw gone.aborted ? error : failureOf(error);
+					} finally {
+						call.end();
+					}
+				});
+				break;
+			}
+		}
+		return router.handlers[0];
+	}
+
+	/** Returns what the library has to send for something thrown. */
+	#failure(method: DescMethod, thrown: unknown): ConnectError {
+		const { code, details } = toStatus(thrown, methodPath(method), this.#host.log);
+		// Its codes have the numbers of gRPC's.
+		return new ConnectError(details, code as number);
+	}
+}
+
+/** A call that was let in, for the handler, which the library calls. */
+interface ServedCall {
+	readonly call: AdmittedCall;
+	readonly gone: AbortSignal;
+}
+
+const admittedCall = createContextKey<ServedCall | undefined>(undefined);
+
+function servedCall(values: ContextValues): ServedCall {
+	const served = values.get(admittedCall);
+	if (served === undefined) {
+		throw new Error("a handler was called for a call that was not let in");
+	}
+	return served;
+}
+
+const routerOptions = {
+	grpc: false,
+	grpcWeb: false,
+	acceptCompression: [gzipCompression],
+	readMaxBytes: maxMessageBytes,
+	jsonOptions: {
+		// A field that is spelt wrong would be taken for one that is not given.
+		ignoreUnknownFields: false,
+		// Programs without the protos look for a count, also where it is zero.
+		alwaysEmitImplicit: true,
+		// Text in another encoding would be kept with its letters replaced.
+		textDecoder: new TextDecoder("utf-8", { fatal: true }),
+	},
+};
+
+/** Returns a request without a body, whose reading throws. */
+function failing(asked: UniversalServerRequest, failure: ConnectError): UniversalServerRequest {
+	// What it says of its body, which nobody reads, would be looked at first.
+	const header = new Headers({ "content-type": asked.header.get("content-type") ?? "" });
+	const body = { [Symbol.asyncIterator]: () => ({ next: () => Promise.reject(failure) }) };
+	return { ...asked, method: "POST", header, body };
+}
+
+async function write(
+	{ status, header, body }: UniversalServerResponse,
+	response: ServerResponse,
+	gone: AbortSignal,
+): Promise<void> {
+	if (status === 401) {
+		response.setHeader("www-authenticate", "Bearer");
+	}
+	response.writeHead(status, Object.fromEntries(header ?? []));
+	for await (const chunk of body ?? []) {
+		if (gone.aborted) {
+			break;
+		}
+		if (!response.write(chunk)) {
+			await drained(response, gone);
+		}
+	}
+	response.end();
+}
