@@ -78,7 +78,7 @@ describe("a call with one answer", { timeout: 30_000 }, () => {
 		});
 		const { status, headers, messages } = await httpCall(server.address, getServerInfo);
 		assert.deepEqual([status, headers.get("content-type")], [200, "application/json"]);
-		assert.deepEqual(messages, [{ version: "1.2.3", clusterId: "", dataDirectory: "/数据" }]);
+		assert.deepEqual(messages, [{ version: "1.2.3", clusterId: "", dataDirectory: "/数据", hasAccounts: false }]);
 		assert.match(context?.peer ?? "", /^127\.0\.0\.1:\d+$/);
 		assert.deepEqual(context?.caller, soleCaller);
 	});

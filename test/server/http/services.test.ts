@@ -1,10 +1,13 @@
 import assert from "node:assert/strict";
 import { execFile } from "node:child_process";
+import { once } from "node:events";
+import { connect } from "node:net";
 import { describe, it } from "node:test";
 import { promisify } from "node:util";
 import { fromJson, type JsonObject } from "@bufbuild/protobuf";
 import { createClient } from "@connectrpc/connect";
 import { createConnectTransport } from "@connectrpc/connect-node";
+import { AuthService, GetMeResponseSchema } from "../../../src/gen/millrace/v1/auth_service_pb.js";
 import {
 	CreateExperimentResponseSchema,
 	ExperimentService,
@@ -17,6 +20,7 @@ import { verbsOf } from "../../../src/server/http/connect-request.js";
 import { allMethods, fullName } from "../../support/bad-input/all-methods.js";
 import { envelope, envelopesOf, httpCall, httpRequest } from "../../support/http-call.js";
 import { missingProgram } from "../../support/missing-program.js";
+import { startServerWithAccounts } from "../../support/start-server-with-accounts.js";
 import { startTestServer } from "../../support/start-test-server.js";
 import { waitUntil } from "../../support/wait-until.js";
 import { reporter } from "../report-metrics.js";
@@ -168,6 +172,38 @@ describe("the services over HTTP", { timeout: 60_000 }, () => {
 				}
 			}, /\[invalid_argument\] trial_ids/);
 		}
+	});
+
+	it("want a token where the server has accounts, but for what everyone may call", async () => {
+		const { httpAddress, ada, bob } = await startServerWithAccounts({ httpPort: 0 });
+		const open: string[] = [];
+		for (const method of await allMethods()) {
+			// The answer comes before the request is read; but the one who makes the first account has no token.
+			const request = method === AuthService.method.createUser ? {} : { no_such: 1 };
+			const { status, error, headers } = await httpCall(httpAddress, method, request);
+			if (error?.code === "unauthenticated") {
+				assert.equal(status, method.methodKind === "server_streaming" ? 200 : 401, fullName(method));
+				assert.equal(headers.get("www-authenticate"), status === 401 ? "Bearer" : null);
+			} else {
+				open.push(fullName(method));
+			}
+			const known = await httpCall(httpAddress, method, { no_such: 1 }, { token: ada });
+			assert.match(known.error?.message ?? "", /key "no_such" is unknown|call it by gRPC/, fullName(method));
+		}
+		assert.deepEqual(open, ["AuthService.Login", "ServerService.GetServerInfo"]);
+		const own = await httpCall(httpAddress, AuthService.method.getMe, {}, { token: bob });
+		assert.equal(fromJson(GetMeResponseSchema, own.messages[0] ?? {}).user?.username, "bob");
+		const denied = await httpCall(httpAddress, AuthService.method.listUsers, {}, { token: `${bob}x` });
+		assert.deepEqual([denied.status, denied.error?.code], [401, "unauthenticated"]);
+	});
+
+	it("answer to any name where the server has accounts, also if they were made while it ran", async () => {
+		const server = await startServerWithAccounts({ httpPort: 0 });
+		const { port } = new URL(server.httpAddress ?? "");
+		const socket = connect(Number(port), "127.0.0.1");
+		socket.end("GET /health HTTP/1.1\r\nHost: millrace.example\r\nConnection: close\r\n\r\n");
+		const [answer] = await once(socket, "data");
+		assert.match(String(answer), /^HTTP\/1.1 200 /);
 	});
 
 	it("do not offer the stream in both directions, and say so", async () => {
