@@ -9,6 +9,7 @@ import { nodesOf, sourceFiles } from "./support/source-files.js";
 const exceptions: Readonly<Record<string, string>> = {
 	"src/runtime/native-call-guard.ts Error": "never seen: the process exits",
 	"src/server/db/write-queue.ts Error": "a fault of ours: a transaction was used after its end",
+	"src/server/http/connect-error.ts ConnectError": "what Connect's library sends as we mean it",
 };
 
 /** Commander's own error for an argument of a command, which it prints with the argument's name. */

@@ -207,7 +207,7 @@ describe("a run whose server is restarted", { timeout: 120_000 }, () => {
 	it("goes on when the server's process is killed, and killed again", async () => {
 		const dataDirectory = tempDir();
 		const start = async (port: string) => {
-			const command = startMillrace(["server", "--port", port, "--data", dataDirectory]);
+			const command = startMillrace(["server", "--port", port, "--no-http", "--data", dataDirectory]);
 			after(() => command.close());
 			await command.writes("serving at");
 			return { command, address: /serving at (\S+),/.exec(command.stdout())?.[1] ?? "" };

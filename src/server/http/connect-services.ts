@@ -1,12 +1,6 @@
 import type { IncomingMessage, ServerResponse } from "node:http";
 import type { DescMethod, DescMethodServerStreaming, DescMethodUnary, DescService, Message } from "@bufbuild/protobuf";
-import {
-	ConnectError,
-	type ContextValues,
-	createConnectRouter,
-	createContextKey,
-	createContextValues,
-} from "@connectrpc/connect";
+import { type ConnectError, createConnectRouter, createContextKey, createContextValues } from "@connectrpc/connect";
 import type { UniversalHandler, UniversalServerRequest, UniversalServerResponse } from "@connectrpc/connect/protocol";
 import { MillraceError } from "../../errors.js";
 import { AdmittedCall } from "../../rpc/admitted-call.js";
@@ -15,6 +9,7 @@ import { methodPath } from "../../rpc/definition.js";
 import { drained } from "../../rpc/drained.js";
 import { type AnyHandler, type CallHost, methodHandlers, type ServiceHandlers } from "../../rpc/handler.js";
 import { errorCodeOf, toStatus } from "../../rpc/status.js";
+import { connectError } from "./connect-error.js";
 import { arrivalOf, connectRequest, verbsOf, wrongForm } from "./connect-request.js";
 import { gzipCompression } from "./gzip.js";
 import type { HttpServer } from "./http-server.js";
@@ -78,7 +73,7 @@ export class ConnectServices {
 					const words = `${method.name} streams in both directions, which HTTP does not carry; call it by gRPC`;
 					throw new MillraceError("unimplemented", words);
 				}
-				const contextValues = createContextValues().set(admittedCall, { call, gone: gone.signal });
+				const contextValues = createContextValues().set(servedCall, { call, gone: gone.signal });
 				answer = await speak({ ...asked, contextValues });
 			} catch (error) {
 				call?.end(error);
@@ -103,7 +98,7 @@ export class ConnectServices {
 		switch (method.methodKind) {
 			case "unary":
 				router.rpc(method as DescMethodUnary, async (request: Message, { values }) => {
-					const { call } = servedCall(values);
+					const { call } = values.get(servedCall);
 					try {
 						const answer = await call.one(handler, request);
 						call.end();
@@ -117,7 +112,7 @@ export class ConnectServices {
 			case "server_streaming": {
 				const failureOf = (error: unknown) => this.#failure(method, error);
 				router.rpc(method as DescMethodServerStreaming, async function* (request: Message, { values }) {
-					const { call, gone } = servedCall(values);
+					const { call, gone } = values.get(servedCall);
 					try {
 						yield* call.many<Message, Message>(handler, request);
 					} catch (error) {
@@ -137,8 +132,7 @@ export class ConnectServices {
 	/** Returns what the library has to send for something thrown. */
 	#failure(method: DescMethod, thrown: unknown): ConnectError {
 		const { code, details } = toStatus(thrown, methodPath(method), this.#host.log);
-		// Its codes have the numbers of gRPC's.
-		return new ConnectError(details, code as number);
+		return connectError(code, details);
 	}
 }
 
@@ -148,15 +142,8 @@ interface ServedCall {
 	readonly gone: AbortSignal;
 }
 
-const admittedCall = createContextKey<ServedCall | undefined>(undefined);
-
-function servedCall(values: ContextValues): ServedCall {
-	const served = values.get(admittedCall);
-	if (served === undefined) {
-		throw new Error("a handler was called for a call that was not let in");
-	}
-	return served;
-}
+/** Always there: handlers are called for calls of `#serve` alone. */
+const servedCall = createContextKey({} as ServedCall);
 
 const routerOptions = {
 	grpc: false,

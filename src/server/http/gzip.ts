@@ -1,8 +1,9 @@
 import { promisify } from "node:util";
 import { gunzip, gzip } from "node:zlib";
-import { Code, ConnectError } from "@connectrpc/connect";
 import type { Compression } from "@connectrpc/connect/protocol";
 import { messageOf } from "../../errors.js";
+import { grpcStatusOf } from "../../rpc/status.js";
+import { connectError } from "./connect-error.js";
 
 const pack = promisify(gzip);
 const unpack = promisify(gunzip);
@@ -19,7 +20,7 @@ export const gzipCompression: Compression = {
 			const message = isTooLarge
 				? `the body has more than ${readMaxBytes} bytes when it is unpacked; send less at a time`
 				: `the body is not what gzip makes: ${messageOf(cause)}`;
-			throw new ConnectError(message, isTooLarge ? Code.ResourceExhausted : Code.InvalidArgument);
+			throw connectError(grpcStatusOf(isTooLarge ? "resource_exhausted" : "invalid_argument"), message);
 		}
 	},
 };
