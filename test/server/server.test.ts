@@ -10,17 +10,22 @@ import type { DescService } from "@bufbuild/protobuf";
 import { MethodOptions_IdempotencyLevel } from "@bufbuild/protobuf/wkt";
 import { readServerAddress } from "../../src/data-directory.js";
 import { isMillraceError } from "../../src/errors.js";
+import * as auth from "../../src/gen/millrace/v1/auth_service_pb.js";
 import * as checkpoint from "../../src/gen/millrace/v1/checkpoint_service_pb.js";
 import * as experiment from "../../src/gen/millrace/v1/experiment_service_pb.js";
+import * as log from "../../src/gen/millrace/v1/log_service_pb.js";
 import * as metric from "../../src/gen/millrace/v1/metric_service_pb.js";
 import * as model from "../../src/gen/millrace/v1/model_service_pb.js";
 import * as progress from "../../src/gen/millrace/v1/progress_service_pb.js";
 import * as rendezvous from "../../src/gen/millrace/v1/rendezvous_service_pb.js";
 import * as serverService from "../../src/gen/millrace/v1/server_service_pb.js";
 import * as trial from "../../src/gen/millrace/v1/trial_service_pb.js";
+import { Channel } from "../../src/rpc/channel.js";
+import { createRpcClient } from "../../src/rpc/client.js";
 import { startServer } from "../../src/server/index.js";
 import { errorWith } from "../support/error-with.js";
 import { nodeWithTsx } from "../support/node-with-tsx.js";
+import { startServerWithAccounts } from "../support/start-server-with-accounts.js";
 import { startTestServer } from "../support/start-test-server.js";
 import { tempDir } from "../support/temp-dir.js";
 import { waitUntil } from "../support/wait-until.js";
@@ -34,6 +39,8 @@ const services: DescService[] = [
 	progress.ProgressService,
 	rendezvous.RendezvousService,
 	serverService.ServerService,
+	auth.AuthService,
+	log.LogService,
 	trial.TrialService,
 ];
 
@@ -169,6 +176,17 @@ describe("startServer", { timeout: 60_000 }, () => {
 		socket.end("GET /health HTTP/1.1\r\nHost: millrace.example\r\nConnection: close\r\n\r\n");
 		const [answer] = await once(socket, "data");
 		assert.match(String(answer), /^HTTP\/1.1 200 /);
+		await server.close();
+	});
+
+	it("serves other machines where it has accounts, and asks who is there for a token", async () => {
+		const { dataDirectory, close } = await startServerWithAccounts();
+		await close();
+		const server = await startServer({ dataDirectory, host: "0.0.0.0", port: 0 });
+		const channel = new Channel(server.address, { connectMs: 5_000, retryMs: 5_000 });
+		const models = createRpcClient(model.ModelService, channel);
+		await assert.rejects(models.listModels({}), errorWith("unauthenticated", /this server has accounts/));
+		channel.close();
 		await server.close();
 	});
 
