@@ -41,7 +41,7 @@ export const byUsername: Sort = { key: "username", kind: "text", descending: fal
 
 /** Tells whether somebody has to log in: there is an active user with a password. */
 export async function hasAccounts(db: Reader): Promise<boolean> {
-	const row = await db.get("SELECT id FROM users WHERE password IS NOT NULL AND active LIMIT 1");
+	const row = await db.get("SELECT id FROM users WHERE admin >= 0 AND password IS NOT NULL AND active LIMIT 1");
 	return row !== undefined;
 }
 
@@ -125,7 +125,7 @@ export async function updateUser(tx: Transaction, userId: number, change: UserCh
 		tx.now,
 		userId,
 	);
-	const admin = await tx.get("SELECT id FROM users WHERE password IS NOT NULL AND active AND admin LIMIT 1");
+	const admin = await tx.get("SELECT id FROM users WHERE admin = 1 AND password IS NOT NULL AND active LIMIT 1");
 	if (admin === undefined && (hadAccounts || change.password !== undefined)) {
 		throw new MillraceError(
 			"failed_precondition",

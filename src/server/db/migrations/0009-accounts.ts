@@ -17,7 +17,7 @@ export const accounts: Migration = {
 			update_time INTEGER NOT NULL
 		) STRICT`,
 		// There are accounts as soon as this index has a row.
-		"CREATE INDEX users_who_log_in ON users (id) WHERE password IS NOT NULL AND active",
+		"CREATE INDEX users_who_log_in ON users (admin) WHERE password IS NOT NULL AND active",
 		// The user of a server without accounts, whose name is on everything that was made before there were any.
 		`INSERT INTO users (id, username, display_name, admin, active, remote, create_time, update_time)
 		VALUES (1, 'determined', '', 1, 1, 0, unixepoch() * 1000, unixepoch() * 1000)`,
