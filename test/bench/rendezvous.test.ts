@@ -7,8 +7,8 @@ import { startCommand } from "../support/start-command.js";
 describe("the bench of the rendezvous", { timeout: 120_000 }, () => {
 	it("joins 10 and 100 workers, gathers and finishes, and prints a line for each", async () => {
 		const [node, ...args] = nodeWithTsx;
-		const script = fileURLToPath(new URL("../../bench/rendezvous-size.ts", import.meta.url));
-		const bench = startCommand(node, [...args, script, "10", "100"]);
+		const script = fileURLToPath(new URL("../../bench/bench.ts", import.meta.url));
+		const bench = startCommand(node, [...args, script, "rendezvous", "10", "100"]);
 		after(() => bench.close());
 		const { code, stdout, stderr } = await bench.ended;
 		assert.equal(code, 0, stderr);

@@ -1,12 +1,7 @@
 // How long N workers take to join a trial run, and for a gather. Beside it the same for N bare gRPC streams, on each of
 // which one message goes there and back: no rendezvous over gRPC can be faster. Workers and streams are simulated in
-// this process, each over a connection of its own; the servers are processes. Usage: rendezvous-size.ts [N …]
-import { type ChildProcess, spawn } from "node:child_process";
+// this process, each over a connection of its own; the servers are processes. Arguments: [N …]
 import { randomUUID } from "node:crypto";
-import { mkdtempSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
-import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
 import { type ClientDuplexStream, credentials, Client as GrpcClient, Metadata } from "@grpc/grpc-js";
 import { ExperimentService } from "../src/gen/millrace/v1/experiment_service_pb.js";
@@ -20,6 +15,7 @@ import { TrialService } from "../src/gen/millrace/v1/trial_service_pb.js";
 import { attend, type RendezvousMember } from "../src/rendezvous/client.js";
 import { Channel } from "../src/rpc/channel.js";
 import { createRpcClient } from "../src/rpc/client.js";
+import { startMillraceServer, startServer } from "./start-server.js";
 
 const gathers = 10;
 const payload = Buffer.alloc(100);
@@ -133,30 +129,9 @@ async function measureStreams(address: string, count: number): Promise<Times> {
 	return { joinMs, gatherMs, leaveMs };
 }
 
-interface Server {
-	readonly address: string;
-	stop(): void;
-}
-
-function startServer(command: readonly string[]): Promise<Server> {
-	const child: ChildProcess = spawn(process.execPath, command, { stdio: ["ignore", "pipe", "inherit"] });
-	process.once("exit", () => child.kill("SIGKILL"));
-	return new Promise((resolve, reject) => {
-		child.once("exit", (code) => reject(new Error(`a server ended with ${code}`)));
-		createInterface({ input: child.stdout as NodeJS.ReadableStream }).on("line", (line) => {
-			const address = /serving at ([\d.:]+)/.exec(line)?.[1];
-			if (address !== undefined) {
-				resolve({ address, stop: () => void child.kill("SIGKILL") });
-			}
-		});
-	});
-}
-
 const sizes = process.argv.slice(2).map(Number);
-const directory = mkdtempSync(join(tmpdir(), "millrace-bench-"));
-const here = (path: string) => fileURLToPath(new URL(path, import.meta.url));
-const millrace = await startServer([here("../bin/millrace.js"), "server", "--port", "0", "--data", directory]);
-const echo = await startServer([here("echo-server.js")]);
+const millrace = await startMillraceServer();
+const echo = await startServer([fileURLToPath(new URL("echo-server.js", import.meta.url))]);
 
 const row = (cells: readonly (string | number)[]) =>
 	console.log(
@@ -171,8 +146,7 @@ try {
 		row([size, ...join, gatherMs, bare.gatherMs, gatherMs / bare.gatherMs, leaveMs]);
 	}
 } finally {
-	millrace.stop();
-	echo.stop();
-	rmSync(directory, { recursive: true, force: true, maxRetries: 5 });
+	await echo.stop();
+	await millrace.stop();
 }
 process.exit();
