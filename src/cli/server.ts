@@ -17,6 +17,7 @@ interface ServerFlags {
 	data?: string;
 	insecure?: boolean;
 	lease?: number;
+	maxCallsPerSecond?: number;
 	embedded?: boolean;
 }
 
@@ -44,6 +45,7 @@ export function addServerCommand(program: Command, terminal: Terminal): void {
 				.env("MILLRACE_LEASE")
 				.argParser(leaseMs),
 		)
+		.option("--max-calls-per-second <count>", "the calls per second of a token or connection (default: 5000)", count)
 		.addOption(new Option("--embedded", "serve on a free port until nobody is connected any more").hideHelp())
 		.action((flags: ServerFlags) => {
 			const [name] = command.args;
@@ -79,6 +81,7 @@ async function serve(flags: ServerFlags): Promise<void> {
 		dataDirectory: flags.data,
 		insecure: flags.insecure ?? false,
 		leaseMs: flags.lease,
+		limits: limitsOf(flags),
 		embedded: isEmbedded,
 		embeddedWait: isEmbedded ? undefined : { ms: embeddedWaitMs, onWait },
 	});
@@ -114,6 +117,17 @@ function port(text: string): number {
 		throw new InvalidArgumentError("Give a number from 0 to 65535.");
 	}
 	return value;
+}
+
+function limitsOf({ maxCallsPerSecond }: ServerFlags) {
+	return maxCallsPerSecond === undefined ? {} : { maxCallsPerSecond };
+}
+
+function count(text: string): number {
+	if (!/^[1-9]\d{0,8}$/.test(text)) {
+		throw new InvalidArgumentError("Give a whole number from 1 on.");
+	}
+	return Number(text);
 }
 
 function leaseMs(text: string): number {

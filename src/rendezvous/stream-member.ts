@@ -19,6 +19,7 @@ import {
 import { TrialRunState } from "../gen/millrace/v1/trial_pb.js";
 import type { Channel } from "../rpc/channel.js";
 import { createRpcClient, type DuplexCall } from "../rpc/client.js";
+import { pushbackOf } from "../rpc/pushback.js";
 import { backoffMs, sleep } from "../rpc/retry.js";
 import { fromStatus, isAnswer } from "../rpc/status.js";
 import { findTlsFault } from "../rpc/tls-fault.js";
@@ -223,10 +224,10 @@ export class StreamMember implements RendezvousMember {
 				return;
 			}
 			this.#failure = failure;
-			if (failure.code !== "unavailable") {
+			if (failure.code !== "unavailable" && pushbackOf(failure) === undefined) {
 				this.#lose(failure);
 			}
-			// A server that cannot take it now, as on a full disk, has been reached, and says why.
+			// A server that cannot take it now, as on a full disk or beyond a limit, has been reached, and says why.
 			this.#refusal = isAnswer(failure) ? failure.message : undefined;
 			this.#channel.reached ||= this.#refusal !== undefined;
 		} finally {

@@ -4,6 +4,7 @@ import { MillraceError, messageOf } from "../errors.js";
 import { type CallGuard, guardCall } from "./call-guard.js";
 import type { Channel } from "./channel.js";
 import { decode, encode, methodPath } from "./definition.js";
+import { notePushback, pushbackOf } from "./pushback.js";
 import { backoffMs, sleep } from "./retry.js";
 import { fromStatus, isAnswer } from "./status.js";
 import { findTlsFault } from "./tls-fault.js";
@@ -14,7 +15,14 @@ export interface CallOptions {
 	readonly signal?: AbortSignal | undefined;
 	/** How long to repeat the call while the server is away, in milliseconds. Default: the channel's. */
 	readonly retryMs?: number | undefined;
+	/**
+	 * How long an answer may take that is one message, in milliseconds, before the call fails with `deadline_exceeded`. A
+	 * stream has no such limit. Default 330,000: the server gives such a call up after 300,000, and says so.
+	 */
+	readonly timeoutMs?: number | undefined;
 }
+
+const usualTimeoutMs = 330_000;
 
 /** The client's end of a stream in both directions. */
 export interface DuplexCall<I, O> extends AsyncIterable<O> {
@@ -46,7 +54,8 @@ export type RpcClient<S extends DescService> = { [K in keyof S["method"]]: Clien
 
 /**
  * Makes a client of a service. A call that the protos mark as repeatable is repeated while the server is
- * UNAVAILABLE, until the channel's time is over; a server stream only before its first message.
+ * UNAVAILABLE, until the channel's time is over; a server stream only before its first message. So is every call that
+ * the server refused for now, when it has said that nothing of it was done.
  */
 export function createRpcClient<S extends DescService>(service: S, channel: Channel): RpcClient<S> {
 	const methods = service.methods.map((method) => [method.localName, clientMethod(method, channel)]);
@@ -74,6 +83,7 @@ const identity = (bytes: Buffer) => bytes;
 
 async function unary(method: DescMethod, channel: Channel, bytes: Buffer, options: CallOptions) {
 	channel.assertOpen();
+	const { timeoutMs = usualTimeoutMs } = options;
 	let guard: CallGuard | undefined;
 	const answer = new Promise<Buffer>((resolve, reject) => {
 		const call = channel.grpc.makeUnaryRequest(
@@ -82,6 +92,7 @@ async function unary(method: DescMethod, channel: Channel, bytes: Buffer, option
 			identity,
 			bytes,
 			channel.metadata(),
+			{ deadline: Date.now() + timeoutMs },
 			(error, response) => {
 				guard?.release();
 				if (error) {
@@ -97,7 +108,15 @@ async function unary(method: DescMethod, channel: Channel, bytes: Buffer, option
 		return decode(method.output, await answer);
 	} catch (error) {
 		// Made here and not in grpc-js's callback, where no stack leads to who called.
-		throw guard?.failure(error) ?? error;
+		const failure = guard?.failure(error);
+		if (failure?.code === "deadline_exceeded" && !isAnswer(failure)) {
+			throw new MillraceError(
+				"deadline_exceeded",
+				`the Millrace server at ${channel.address} did not answer ${method.name} within ${timeoutMs / 1_000} s; ` +
+					"it may have done what was asked all the same",
+			);
+		}
+		throw failure ?? error;
 	}
 }
 
@@ -208,14 +227,17 @@ function limitMs(channel: Channel, options: CallOptions): number {
 	return options.retryMs ?? (channel.reached ? channel.retryMs : channel.connectMs);
 }
 
-/** Runs `attempt` again while it fails with `unavailable` and the method may be repeated. */
+/**
+ * Runs `attempt` again while it fails with `unavailable` and the method may be repeated, or is refused for now, which
+ * says that nothing was done.
+ */
 async function repeating<T>(
 	method: DescMethod,
 	channel: Channel,
 	options: CallOptions,
 	attempt: () => Promise<T>,
 ): Promise<T> {
-	const repeatable = method.idempotency !== MethodOptions_IdempotencyLevel.IDEMPOTENCY_UNKNOWN;
+	const mayRepeat = method.idempotency !== MethodOptions_IdempotencyLevel.IDEMPOTENCY_UNKNOWN;
 	const start = Date.now();
 	for (let count = 1; ; count++) {
 		try {
@@ -224,15 +246,20 @@ async function repeating<T>(
 			return result;
 		} catch (error) {
 			const failure = fromStatus(error);
-			if (failure.code !== "unavailable") {
+			const pushback = pushbackOf(failure);
+			if (failure.code !== "unavailable" && pushback === undefined) {
 				channel.reached ||= failure.code !== "cancelled";
 				throw tracedToCaller(failure);
 			}
 			// A server that cannot do it now has been reached, and says why.
 			const answered = isAnswer(failure);
 			channel.reached ||= answered;
-			const wait = backoffMs(count);
-			const isLast = !repeatable || Date.now() - start + wait > limitMs(channel, options);
+			// Those who were refused together would otherwise come back together.
+			const wait = backoffMs(count) + (pushback ?? 0);
+			const repeatable = mayRepeat || pushback !== undefined;
+			// A refusal is soon over, so that also those have time for it who do not wait for a server that is away.
+			const limit = Math.max(limitMs(channel, options), pushback === undefined ? 0 : channel.connectMs);
+			const isLast = !repeatable || Date.now() - start + wait > limit;
 			if (isLast || !channel.reached) {
 				// Waiting would not mend it.
 				const fault = await findTlsFault(channel, failure, options.signal);
@@ -260,10 +287,15 @@ function tracedToCaller(error: MillraceError): MillraceError {
 
 function unable(channel: Channel, waitedMs: number, last: MillraceError): MillraceError {
 	const waited = waitedMs < 1_000 ? "" : ` after ${(waitedMs / 1000).toFixed(1)} s`;
-	return new MillraceError(
-		"unavailable",
+	const error = new MillraceError(
+		last.code,
 		`the Millrace server at ${channel.address} refuses the call${waited}: ${last.message}`,
 	);
+	const pushback = pushbackOf(last);
+	if (pushback !== undefined) {
+		notePushback(error, pushback);
+	}
+	return error;
 }
 
 function unreachable(channel: Channel, waitedMs: number, last: MillraceError): MillraceError {

@@ -1,5 +1,6 @@
 import { status as GrpcStatus, Metadata, type StatusObject } from "@grpc/grpc-js";
 import { type ErrorCode, isMillraceError, MillraceError } from "../errors.js";
+import { notePushback, pushbackOf, pushbackTrailer } from "./pushback.js";
 
 /** The one table of codes: our code, gRPC's status, HTTP's status. */
 const table: ReadonlyArray<readonly [code: ErrorCode, grpc: GrpcStatus, http: number]> = [
@@ -47,12 +48,24 @@ export type ErrorLog = (message: string, error: unknown) => void;
  * Turns anything thrown in a handler into the status that is sent. What is not a MillraceError is
  * logged, and sent as "internal error".
  */
-export function toStatus(thrown: unknown, method: string, log: ErrorLog): Pick<StatusObject, "code" | "details"> {
+export function toStatus(
+	thrown: unknown,
+	method: string,
+	log: ErrorLog,
+): Pick<StatusObject, "code" | "details"> & Partial<Pick<StatusObject, "metadata">> {
 	if (isMillraceError(thrown)) {
-		return { code: grpcStatusOf(thrown.code), details: fitHeader(thrown.message) };
+		const status = { code: grpcStatusOf(thrown.code), details: fitHeader(thrown.message) };
+		const waitMs = pushbackOf(thrown);
+		return waitMs === undefined ? status : { ...status, metadata: trailers(waitMs) };
 	}
 	log(`${method} failed`, thrown);
 	return { code: GrpcStatus.INTERNAL, details: "internal error" };
+}
+
+function trailers(waitMs: number): Metadata {
+	const metadata = new Metadata();
+	metadata.set(pushbackTrailer, String(waitMs));
+	return metadata;
 }
 
 /** Cuts a message that its header could not carry: the call would never end. */
@@ -114,6 +127,11 @@ export function fromStatus(error: unknown): MillraceError {
 		const failure = new MillraceError(errorCodeOf(error.code), withoutNoise(details));
 		if ("metadata" in error && error.metadata instanceof Metadata && error.metadata.get("content-type").length > 0) {
 			answers.add(failure);
+			const waitMs = Number(error.metadata.get(pushbackTrailer)[0] ?? Number.NaN);
+			// By a negative number a server says that it is of no use to call again.
+			if (waitMs >= 0) {
+				notePushback(failure, waitMs);
+			}
 		}
 		return failure;
 	}

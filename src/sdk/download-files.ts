@@ -140,8 +140,10 @@ async function* readFromServer(
 			}
 			return;
 		} catch (error) {
-			// A call that brought nothing has waited for the server as long as any.
-			if (!isMillraceError(error, "unavailable") || position === start) {
+			// The server ends a stream, too, of which nothing was taken for long. A call that brought nothing has waited for it
+			// as long as any.
+			const isBroken = isMillraceError(error, "unavailable") || isMillraceError(error, "resource_exhausted");
+			if (!isBroken || position === start) {
 				throw error;
 			}
 		}

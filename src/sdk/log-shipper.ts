@@ -3,6 +3,7 @@ import { isMillraceError } from "../errors.js";
 import type { LogService } from "../gen/millrace/v1/log_service_pb.js";
 import { cutLine } from "../log-line.js";
 import type { RpcClient } from "../rpc/client.js";
+import { pushbackOf } from "../rpc/pushback.js";
 import { LogQueue, type LogQueueBounds, type NewLogEntry } from "./log-queue.js";
 
 /** How long lines gather before they are sent, in milliseconds: who prints a line at a time shall not cost a commit each. */
@@ -133,7 +134,7 @@ export class LogShipper {
 				if (isMillraceError(error, "not_found") || isMillraceError(error, "unimplemented")) {
 					// The trial was deleted, or the server is one that keeps no logs.
 					this.#stopped.abort();
-				} else if (!isMillraceError(error, "unavailable")) {
+				} else if (!isMillraceError(error, "unavailable") && pushbackOf(error) === undefined) {
 					return false;
 				}
 			}

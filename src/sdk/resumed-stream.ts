@@ -2,7 +2,8 @@ import { isMillraceError } from "../errors.js";
 
 /**
  * Reads the batches of the stream that `open` starts for a resume token, "" for the start. A stream that breaks, as
- * when the server is started again, goes on after the last batch that came.
+ * when the server is started again, or that was read so slowly that the server ended it, goes on after the last batch
+ * that came.
  *
  * Reading throws `unavailable` if the server does not come back.
  */
@@ -20,8 +21,10 @@ export async function* resumedStream<Batch extends { readonly resumeToken: strin
 			}
 			return;
 		} catch (error) {
+			// The server ends a stream, too, of which nothing was taken for long while it needed the memory.
+			const isBroken = isMillraceError(error, "unavailable") || isMillraceError(error, "resource_exhausted");
 			// Before its first message the call is repeated by the client: where that failed, no server came back.
-			if (!hasCome || resumeToken === "" || !isMillraceError(error, "unavailable")) {
+			if (!hasCome || resumeToken === "" || !isBroken) {
 				throw error;
 			}
 		}

@@ -4,4 +4,5 @@
  * @module millrace/server
  */
 
+export type { Limits } from "../rpc/limits.js";
 export { type RunningServer, type ServerOptions, startServer } from "./server.js";

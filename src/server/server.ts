@@ -16,6 +16,8 @@ import { ServerService } from "../gen/millrace/v1/server_service_pb.js";
 import { TrialService } from "../gen/millrace/v1/trial_service_pb.js";
 import { createRendezvousService, type Rendezvous } from "../rendezvous/service.js";
 import type { ServiceHandlers } from "../rpc/handler.js";
+import { LimitGate } from "../rpc/limit-gate.js";
+import { type Limits, limitsOf } from "../rpc/limits.js";
 import { assertPortFree } from "../rpc/listen-on.js";
 import { portAdvice, RpcServer } from "../rpc/server.js";
 import type { ErrorLog } from "../rpc/status.js";
@@ -66,6 +68,8 @@ export interface ServerOptions {
 	 * 100 to 86,400,000 (a day). Default 15,000.
 	 */
 	readonly leaseMs?: number | undefined;
+	/** What it takes from its callers. Default: as much as each says. */
+	readonly limits?: Partial<Limits> | undefined;
 	/** Receives what goes wrong inside. Default: standard error. */
 	readonly log?: ErrorLog | undefined;
 	/** @internal Whether it is closed when nobody is connected, which it tells to those who want its directory. */
@@ -94,7 +98,7 @@ export interface RunningServer {
  * Starts the server of a data directory.
  *
  * Throws `already_exists` if the directory has a server or a port is in use, `invalid_argument` if the
- * host may not or cannot be bound, `failed_precondition` if the package sqlite3 is missing, the directory
+ * host may not or cannot be bound or a limit is not one, `failed_precondition` if the package sqlite3 is missing, the directory
  * cannot be made or written or is on a network file system, or its database is newer than this program,
  * `unavailable` if its disk is full.
  *
@@ -114,6 +118,7 @@ export async function startServer(options: ServerOptions = {}): Promise<RunningS
 	const { host = "127.0.0.1", port = 8090, httpPort, insecure = false, embedded = false } = options;
 	const { log = logToStandardError } = options;
 	assertLease(options.leaseMs);
+	const limits = limitsOf(options.limits);
 	const directory = dataDirectory(options.dataDirectory);
 	if (!existsSync(directory)) {
 		assertSafeHost(host, directory, insecure);
@@ -143,7 +148,7 @@ export async function startServer(options: ServerOptions = {}): Promise<RunningS
 		if (!sessions.hasAccounts) {
 			assertSafeHost(host, directory, insecure);
 		}
-		const gate = new AccountGate(db, sessions, log);
+		const gate = new LimitGate(new AccountGate(db, sessions, log), limits);
 		const rpc = new RpcServer(log, gate);
 		const doors: Door[] = [rpc];
 		let http: HttpServer | undefined;

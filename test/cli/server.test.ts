@@ -163,6 +163,18 @@ describe("millrace server", { timeout: 240_000 }, () => {
 		});
 	}
 
+	it("takes the calls per second of a connection, and no nonsense for them", async () => {
+		const command = startMillrace(["server", "--port", "0", "--data", tempDir(), "--max-calls-per-second", "1"]);
+		const connection = openConnection(await addressOf(command), { connectMs: 50, retryMs: 0 });
+		const calls = await Promise.allSettled(Array.from({ length: 5 }, () => connection.server.getServerInfo({})));
+		assert.ok(calls.some(({ status }) => status === "rejected"));
+		connection.close();
+		await command.close();
+		const end = await runMillrace(["server", "--max-calls-per-second", "0", "--data", tempDir()]);
+		assert.equal(end.code, 2);
+		assert.match(end.stderr, /Give a whole number from 1 on/);
+	});
+
 	it("lives, when embedded, as long as somebody is connected", async () => {
 		const data = tempDir();
 		const command = startMillrace(["server", "--embedded", "--data", data]);

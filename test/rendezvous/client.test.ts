@@ -13,6 +13,7 @@ import { TrialRunState, TrialState } from "../../src/gen/millrace/v1/trial_pb.js
 import { TrialService } from "../../src/gen/millrace/v1/trial_service_pb.js";
 import { attend, type RendezvousMember } from "../../src/rendezvous/client.js";
 import { Channel, type ChannelSettings } from "../../src/rpc/channel.js";
+import { refusedForNow } from "../../src/rpc/pushback.js";
 import { startTrial } from "../server/start-trial.js";
 import { type CutProxy, startCutProxy } from "../support/cut-proxy.js";
 import { errorWith } from "../support/error-with.js";
@@ -363,6 +364,27 @@ describe("RendezvousMember", { timeout: 30_000 }, () => {
 		const member = await memberAs(server.address, { trialId: 1 });
 		assert.deepEqual(await user(member, Operation.ALLGATHER), ["0", "1", "2"]);
 		assert.equal(streams, 2);
+	});
+
+	it("comes again when the server refuses it for now", async () => {
+		let attempts = 0;
+		const server = await startRpcServer((rpc) =>
+			rpc.add(RendezvousService, {
+				attend: async (requests, context) => {
+					attempts += 1;
+					if (attempts <= 2) {
+						throw refusedForNow("one token made more than 1 calls per second", 10);
+					}
+					for await (const _ of requests) {
+						context.send({ message: { case: "joined", value: { trialRunId: 1 } } });
+						context.send({ message: { case: "started", value: { trialRunId: 1 } } });
+					}
+				},
+			}),
+		);
+		const member = await memberAs(server.address, { trialId: 1 });
+		assert.equal(member.signal.aborted, false);
+		assert.equal(attempts, 3);
 	});
 
 	it("rejects what is open, and what comes after, when its place is given up", async () => {

@@ -378,6 +378,23 @@ describe("a stream in both directions", { timeout: 30_000 }, () => {
 	});
 });
 
+describe("a call that is answered by one message", { timeout: 30_000 }, () => {
+	it("fails with deadline_exceeded, which names method and server, when the answer takes too long", async () => {
+		const silent = silentHandlers();
+		const server = await startServerWith(silent.handlers);
+		await assert.rejects(
+			clientsOf(server.channel()).getServerInfo({}, { timeoutMs: 200 }),
+			errorWith(
+				"deadline_exceeded",
+				new RegExp(
+					`^the Millrace server at ${server.address} did not answer GetServerInfo within 0\\.2 s; it may have done`,
+				),
+			),
+		);
+		await waitUntil("the handler to know", () => silent.aborted() === 1);
+	});
+});
+
 describe("the stored server stream", { timeout: 30_000 }, () => {
 	it("sends nothing until it is read", async () => {
 		let calls = 0;

@@ -1,6 +1,6 @@
 import { after } from "node:test";
 import { Channel, type ChannelSettings } from "../../src/rpc/channel.js";
-import { openGate } from "../../src/rpc/gate.js";
+import { type Gate, openGate } from "../../src/rpc/gate.js";
 import { RpcServer, type RpcServerOptions } from "../../src/rpc/server.js";
 
 /** An RpcServer without a database behind it. */
@@ -21,11 +21,11 @@ export interface TestRpcServer {
 export async function startRpcServer(
 	add: (rpc: RpcServer) => void,
 	port = 0,
-	options: RpcServerOptions = {},
+	{ gate = openGate, ...options }: RpcServerOptions & { readonly gate?: Gate } = {},
 ): Promise<TestRpcServer> {
 	const logged: { message: string; error: unknown }[] = [];
 	const channels: Channel[] = [];
-	const rpc = new RpcServer((message, error) => logged.push({ message, error }), openGate, options);
+	const rpc = new RpcServer((message, error) => logged.push({ message, error }), gate, options);
 	after(async () => {
 		for (const channel of channels) {
 			channel.close();

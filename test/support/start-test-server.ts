@@ -2,6 +2,7 @@ import { after } from "node:test";
 import type { DescService } from "@bufbuild/protobuf";
 import { Channel } from "../../src/rpc/channel.js";
 import { createRpcClient, type RpcClient } from "../../src/rpc/client.js";
+import type { Limits } from "../../src/rpc/limits.js";
 import { type RunningServer, startServer } from "../../src/server/index.js";
 import { tempDir } from "./temp-dir.js";
 
@@ -20,6 +21,7 @@ export interface TestServerOptions {
 	/** Default: no HTTP. */
 	readonly httpPort?: number;
 	readonly leaseMs?: number;
+	readonly limits?: Partial<Limits>;
 }
 
 /** Starts a server, on a free port and a directory of its own unless they are given, and closes it after the test that it is called in. */
@@ -37,6 +39,7 @@ export async function startTestServer(options: TestServerOptions = {}): Promise<
 		port: options.port ?? 0,
 		httpPort: options.httpPort,
 		leaseMs: options.leaseMs,
+		limits: options.limits,
 		log: (message, error) => {
 			logged.push(`${message}: ${error instanceof Error ? error.stack : error}`);
 			console.error(logged.at(-1));

@@ -120,7 +120,8 @@ async function isAskedToStop({ connection: { trials }, member: { trialId, trialR
 		]);
 		return trial?.pauseRequested === true || trial?.cancelRequested === true || trialRun?.preemptRequested === true;
 	} catch (error) {
-		if (isMillraceError(error, "unavailable") || isMillraceError(error, "deadline_exceeded")) {
+		const isAway = isMillraceError(error, "unavailable") || isMillraceError(error, "deadline_exceeded");
+		if (isAway || isMillraceError(error, "resource_exhausted")) {
 			return false;
 		}
 		throw error;

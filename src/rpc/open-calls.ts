@@ -1,0 +1,85 @@
+import { refusedForNow } from "./pushback.js";
+
+/** How many calls a server has, and each connection at most. */
+export interface OpenCallLimits {
+	/** Of a connection, streams included. */
+	readonly calls: number;
+	/** Of a connection. */
+	readonly streams: number;
+	/** Of all connections. As they come near to it each may have fewer, down to a few. */
+	readonly all: number;
+}
+
+interface Counts {
+	calls: number;
+	streams: number;
+}
+
+/** How many calls a connection may always have. */
+const fewest = 4;
+/** One connection may take this part of what is free. */
+const share = 8;
+
+/** How long somebody waits who was refused, in milliseconds: about as long as a call takes on a busy server. */
+const waitMs = 100;
+
+/** The calls that are under way, by connection. */
+export class OpenCalls {
+	readonly #limits: OpenCallLimits;
+	readonly #byConnection = new Map<string, Counts>();
+	#count = 0;
+
+	constructor(limits: OpenCallLimits) {
+		this.#limits = limits;
+	}
+
+	/** The number of calls under way. */
+	get count(): number {
+		return this.#count;
+	}
+
+	/**
+	 * Counts a call of a connection as begun. Returns a function that counts it as ended.
+	 *
+	 * Throws `resource_exhausted`, for now, if the connection has too many.
+	 */
+	begin(connection: string, isStream: boolean): () => void {
+		const counts = this.#byConnection.get(connection) ?? { calls: 0, streams: 0 };
+		const free = Math.floor((this.#limits.all - this.#count) / share);
+		const [open, most, what] = isStream
+			? ([counts.streams, this.#limits.streams, "streams open"] as const)
+			: ([counts.calls, this.#limits.calls, "calls under way"] as const);
+		if (open >= most) {
+			throw refusedForNow(
+				`this connection has ${open} ${what}, the most that a connection may have; let some end first, or open ` +
+					"another connection",
+				waitMs,
+			);
+		}
+		if (counts.calls >= Math.max(fewest, free)) {
+			throw refusedForNow(
+				`the server has ${this.#count} calls under way, and ${counts.calls} of them are this connection's, the most ` +
+					"that it may have meanwhile; let some end first",
+				waitMs,
+			);
+		}
+		this.#byConnection.set(connection, counts);
+		this.#add(counts, isStream, 1);
+		let isOver = false;
+		return () => {
+			if (!isOver) {
+				isOver = true;
+				this.#add(counts, isStream, -1);
+				if (counts.calls === 0) {
+					this.#byConnection.delete(connection);
+				}
+			}
+		};
+	}
+
+	#add(counts: Counts, isStream: boolean, sign: 1 | -1): void {
+		this.#count += sign;
+		counts.calls += sign;
+		counts.streams += isStream ? sign : 0;
+	}
+}
