@@ -8,6 +8,7 @@ import { maxMessageBytes } from "../../rpc/channel.js";
 import { methodPath } from "../../rpc/definition.js";
 import { drained } from "../../rpc/drained.js";
 import { type AnyHandler, type CallHost, methodHandlers, type ServiceHandlers } from "../../rpc/handler.js";
+import { pushbackOf } from "../../rpc/pushback.js";
 import { errorCodeOf, toStatus } from "../../rpc/status.js";
 import { connectError } from "./connect-error.js";
 import { arrivalOf, connectRequest, verbsOf, wrongForm } from "./connect-request.js";
@@ -132,7 +133,12 @@ export class ConnectServices {
 	/** Returns what the library has to send for something thrown. */
 	#failure(method: DescMethod, thrown: unknown): ConnectError {
 		const { code, details } = toStatus(thrown, methodPath(method), this.#host.log);
-		return connectError(code, details);
+		const failure = connectError(code, details);
+		const waitMs = pushbackOf(thrown);
+		if (waitMs !== undefined) {
+			failure.metadata.set("retry-after", String(Math.ceil(waitMs / 1_000)));
+		}
+		return failure;
 	}
 }
 

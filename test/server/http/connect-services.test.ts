@@ -9,6 +9,7 @@ import { ServerService } from "../../../src/gen/millrace/v1/server_service_pb.js
 import { maxMessageBytes } from "../../../src/rpc/channel.js";
 import { type Gate, type IncomingCall, soleCaller } from "../../../src/rpc/gate.js";
 import type { CallContext, ServiceHandlers } from "../../../src/rpc/handler.js";
+import { refusedForNow } from "../../../src/rpc/pushback.js";
 import { grpcStatusOf, httpStatusOf } from "../../../src/rpc/status.js";
 import { documentedCodes } from "../../support/documented-codes.js";
 import { envelope, envelopesOf, httpCall, httpRequest } from "../../support/http-call.js";
@@ -246,6 +247,22 @@ describe("a request that is no message", { timeout: 30_000 }, () => {
 		const { status, error } = await httpCall(server.address, streamTrialMetrics, { trialId: 1 });
 		assert.deepEqual([status, error?.code], [200, "invalid_argument"]);
 		assert.match(error?.message ?? "", /key "trialId" is unknown/);
+	});
+
+	it("says after how long to come again when it is refused for now", async () => {
+		const refusing: Gate = {
+			async admit() {
+				throw refusedForNow("one connection made more than 5 calls per second", 1_200);
+			},
+		};
+		const server = await startUnary(async () => ({}), { gate: refusing });
+		const { status, headers, error } = await httpCall(server.address, getServerInfo);
+		assert.equal(status, 429);
+		assert.equal(headers.get("retry-after"), "2");
+		assert.deepEqual(error, {
+			code: "resource_exhausted",
+			message: "one connection made more than 5 calls per second",
+		});
 	});
 
 	it("is refused when it is larger than a message, whether or not it says so", async () => {
