@@ -1,18 +1,18 @@
 import type { Command } from "commander";
 import { addYesFlag, confirmDeletion, type YesFlag } from "./confirm-deletion.js";
+import { exampleUuid } from "./example.js";
 import { byteSize, fileCount } from "./shown-value.js";
 import type { Terminal } from "./terminal.js";
 import { addVerb, onServer } from "./verb.js";
 
 /** Adds `millrace checkpoint delete` and `remove-files`. */
 export function addCheckpointRemoval(checkpoint: Command, terminal: Terminal): void {
-	const uuid = "6b8f1f0e-0000-4000-8000-000000000000";
 	const remove = addVerb(
 		checkpoint,
 		"delete",
 		"remove all files of a checkpoint, for good",
-		uuid,
-		`${uuid} --yes`,
+		exampleUuid,
+		`${exampleUuid} --yes`,
 	).argument("<uuid>", "the checkpoint");
 	onServer<[string], YesFlag>(addYesFlag(remove), async (client, [id], flags) => {
 		const one = await client.getCheckpoint(id);
@@ -29,7 +29,7 @@ export function addCheckpointRemoval(checkpoint: Command, terminal: Terminal): v
 		checkpoint,
 		"remove-files",
 		"remove those files of a checkpoint that one of the globs fits, for good",
-		`${uuid} 'optimizer/**' --yes`,
+		`${exampleUuid} 'optimizer/**' --yes`,
 	)
 		.argument("<uuid>", "the checkpoint")
 		.argument("<glob...>", "what the paths are compared with: * within a name, ** for any number of directories");

@@ -1,6 +1,7 @@
 import type { Command } from "commander";
 import type { JsonObject, TransferMode } from "../sdk/index.js";
 import { choiceOption } from "./choice-option.js";
+import { exampleUuid } from "./example.js";
 import { addJsonFlag, type JsonFlag, toJson } from "./json-flag.js";
 import { jsonObject } from "./json-option.js";
 import type { Terminal } from "./terminal.js";
@@ -47,13 +48,12 @@ export function addCheckpointTransfer(checkpoint: Command, terminal: Terminal): 
 		{ mayCreate: true },
 	);
 
-	const uuid = "6b8f1f0e-0000-4000-8000-000000000000";
 	const download = addVerb(
 		checkpoint,
 		"download",
 		"copy the files of a checkpoint, verified, and print the directory",
-		uuid,
-		`${uuid} model`,
+		exampleUuid,
+		`${exampleUuid} model`,
 	)
 		.argument("<uuid>", "the checkpoint")
 		.argument("[directory]", "where to (default: checkpoints/<uuid>)")

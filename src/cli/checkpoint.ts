@@ -9,7 +9,7 @@ import {
 } from "./checkpoint-list.js";
 import { addCheckpointRemoval } from "./checkpoint-removal.js";
 import { addCheckpointTransfer } from "./checkpoint-transfer.js";
-import { addExample } from "./example.js";
+import { addExample, exampleUuid } from "./example.js";
 import { experimentId, trialId } from "./id-argument.js";
 import { addJsonFlag, type JsonFlag } from "./json-flag.js";
 import { addMetricsFlags, type MetricsFlags, printMetrics } from "./metrics.js";
@@ -25,16 +25,13 @@ interface AnyCheckpointFlags extends CheckpointListFlags {
 	experiment?: number;
 }
 
-/** The UUID of the examples. */
-const uuid = "6b8f1f0e-0000-4000-8000-000000000000";
-
 /** Adds `millrace checkpoint`, whose subcommands keep the files of models, and show what was reported of them. */
 export function addCheckpointCommand(program: Command, terminal: Terminal): void {
 	const checkpoint = program
 		.command("checkpoint")
 		.summary("keep the files of models")
 		.description("Keep the files of models, and show what was reported of them.");
-	addExample(checkpoint, "checkpoint upload model.onnx", `checkpoint metrics ${uuid} --group inference`);
+	addExample(checkpoint, "checkpoint upload model.onnx", `checkpoint metrics ${exampleUuid} --group inference`);
 
 	const list = addVerb(
 		checkpoint,
@@ -58,7 +55,13 @@ export function addCheckpointCommand(program: Command, terminal: Terminal): void
 		}),
 	);
 
-	const describe = addVerb(checkpoint, "describe", "tell all that is known of a checkpoint", uuid, `${uuid} --json`);
+	const describe = addVerb(
+		checkpoint,
+		"describe",
+		"tell all that is known of a checkpoint",
+		exampleUuid,
+		`${exampleUuid} --json`,
+	);
 	addJsonFlag(describe.argument("<uuid>", "the checkpoint"), "a document");
 	onServer<[string], JsonFlag>(describe, async (client, [id], flags) => {
 		const one = await client.getCheckpoint(id);
@@ -69,10 +72,10 @@ export function addCheckpointCommand(program: Command, terminal: Terminal): void
 		checkpoint,
 		"metrics",
 		"show what was reported by the trials that used a checkpoint, or a model version of it",
-		`${uuid} --group inference`,
-		`${uuid} --name accuracy --chart`,
+		`${exampleUuid} --group inference`,
+		`${exampleUuid} --name accuracy --chart`,
 	);
-	addMetricsFlags(metrics.argument("<uuid>", "the checkpoint"));
+	addMetricsFlags(metrics.argument("<uuid>", "the checkpoint"), { canFollow: false });
 	onServer<[string], MetricsFlags>(metrics, (client, [id], flags) => {
 		const reports = client.getCheckpoint(id).getMetrics(flags.group);
 		return printMetrics(terminal, flags, { name: `checkpoint ${id}`, isTrial: false }, reports);

@@ -1,19 +1,10 @@
-const graphemes = new Intl.Segmenter("en", { granularity: "grapheme" });
+import stringWidth from "string-width";
 
-/** Graphemes that take two columns: the ranges of Markus Kuhn's wcwidth, and emoji. */
-const wide =
-	/^(?:[\u1100-\u115f\u2e80-\u303e\u3041-\ua4cf\uac00-\ud7a3\uf900-\ufaff\ufe30-\ufe6f\uff00-\uff60\uffe0-\uffe6\u{20000}-\u{3fffd}]|\p{Emoji_Presentation}|.\ufe0f)/u;
+const graphemes = new Intl.Segmenter("en", { granularity: "grapheme" });
 
 /** How many columns of a terminal a text takes: two for a wide character, none for one that joins another. */
 export function displayWidth(text: string): number {
-	if (/^[\x20-\x7e]*$/.test(text)) {
-		return text.length;
-	}
-	let width = 0;
-	for (const { segment } of graphemes.segment(text)) {
-		width += wide.test(segment) ? 2 : /^[\p{M}\p{Cf}\p{Cc}]*$/u.test(segment) ? 0 : 1;
-	}
-	return width;
+	return /^[\x20-\x7e]*$/.test(text) ? text.length : stringWidth(text);
 }
 
 /** Fills a text up with spaces to a width. */

@@ -9,6 +9,7 @@ import { addExperimentControl } from "./experiment-control.js";
 import { experimentId } from "./id-argument.js";
 import { addJsonFlag, type JsonFlag } from "./json-flag.js";
 import { addListFlags, type ListFlags, limited, sortingOf } from "./list-flags.js";
+import { addMetricsFlags, type MetricsFlags, printMetrics } from "./metrics.js";
 import { printDescription } from "./print-description.js";
 import { printList } from "./print-list.js";
 import { localTime, took } from "./shown-time.js";
@@ -92,6 +93,20 @@ export function addExperimentCommand(program: Command, terminal: Terminal): void
 	onServer<[number], CheckpointListFlags>(listCheckpoints, (client, [id], flags) =>
 		printCheckpoints(terminal, flags, (options) => client.getExperiment(id).listCheckpoints(options)),
 	);
+
+	const metrics = addVerb(
+		experiment,
+		"metrics",
+		"show what the trials of an experiment reported, in the order of trials, runs and steps",
+		"2 --group validation",
+		"2 --name accuracy --chart",
+	).argument("<id>", "the experiment", experimentId);
+	onServer<[number], MetricsFlags>(addMetricsFlags(metrics, { canFollow: true }), async (client, [id], flags) => {
+		const trialIds = (await client.getExperiment(id).listTrials({ sortBy: "ID" })).map((trial) => trial.id);
+		const { group, follow } = flags;
+		const reports = trialIds.length === 0 ? [] : client.iterTrialsMetrics(trialIds, group, { follow });
+		await printMetrics(terminal, flags, { name: `experiment ${id}`, isTrial: false }, reports);
+	});
 
 	addExperimentControl(experiment, terminal);
 	addExperimentChanges(experiment, terminal);

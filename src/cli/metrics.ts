@@ -17,6 +17,7 @@ export interface MetricsFlags extends JsonFlag {
 	name?: readonly string[];
 	rank?: readonly number[];
 	chart?: boolean;
+	follow?: boolean;
 }
 
 /** Whose reports are shown. */
@@ -25,17 +26,18 @@ export interface MetricsSubject {
 	readonly name: string;
 	/** Whether they are all of one trial. */
 	readonly isTrial: boolean;
-	/** Whether later reports are waited for. Default false. */
-	readonly isLive?: boolean | undefined;
 }
 
-/** Adds the flags of a list of reports, which can be drawn. */
-export function addMetricsFlags(command: Command): Command {
+/** Adds the flags of a list of reports, which can be drawn, and followed where what they are about can end. */
+export function addMetricsFlags(command: Command, { canFollow }: { readonly canFollow: boolean }): Command {
+	if (canFollow) {
+		command.option("-f, --follow", "go on with what is reported later, until all of it has ended");
+	}
 	command
 		.option("--group <group>", 'only this metric group, such as "inference"')
 		.option("--name <metric>", "only this metric, in a column of its own; may be given several times", collect)
 		.option("--rank <rank>", "only what the worker with this rank reported; may be given several times", rank)
-		.addOption(new Option("--chart", "draw the metrics by steps").conflicts("json"));
+		.addOption(new Option("--chart", "draw the metrics by steps").conflicts(["json", "follow"]));
 	return addJsonFlag(command, "a line each");
 }
 
@@ -48,45 +50,55 @@ export async function printMetrics(
 	terminal: Terminal,
 	flags: MetricsFlags,
 	subject: MetricsSubject,
-	reports: AsyncIterable<TrialMetrics>,
+	reports: AsyncIterable<TrialMetrics> | Iterable<TrialMetrics>,
 ): Promise<void> {
-	const names = new Set<string>();
-	const rows = chosen(reports, flags, names);
-	let shown = 0;
+	const seen: SeenReports = { chosen: 0, names: new Set() };
+	const rows = chosenReports(reports, flags, seen);
 	if (flags.chart) {
-		shown = await printCharts(terminal, flags, subject, rows);
+		const charts = await printCharts(terminal, flags, subject, rows);
+		if (charts === 0 && seen.chosen > 0) {
+			terminal.say("no metric is a number");
+		}
 	} else {
-		const options = { columns: columnsOf(flags, subject, terminal), isLive: subject.isLive ?? false };
-		shown = await printList(terminal, flags, rows, options);
+		const options = { columns: columnsOf(flags, subject, terminal), isLive: flags.follow ?? false };
+		await printList(terminal, flags, rows, options);
 	}
-	if (shown === 0 && flags.name !== undefined && names.size > 0) {
+	if (seen.chosen === 0 && flags.name !== undefined && seen.names.size > 0) {
 		throw new MillraceError(
 			"not_found",
 			`no report of ${subject.name} has a metric ${flags.name.map((name) => JSON.stringify(name)).join(" or ")}; ` +
-				`they have ${[...names].map((name) => JSON.stringify(name)).join(", ")}`,
+				`they have ${[...seen.names].map((name) => JSON.stringify(name)).join(", ")}`,
 		);
 	}
-	if (shown === 0) {
-		terminal.say(flags.chart && names.size > 0 ? "no metric is a number" : "no metrics");
+	if (seen.chosen === 0) {
+		terminal.say("no metrics");
 	}
 }
 
-/** The reports that the flags choose. Puts names of metrics into `names`, for an error that nothing was chosen. */
-async function* chosen(
-	reports: AsyncIterable<TrialMetrics>,
+/** What was seen of the reports on the way. */
+interface SeenReports {
+	/** How many have a metric that is shown. */
+	chosen: number;
+	/** Names of the metrics that there are, for an error that none of them was chosen. */
+	readonly names: Set<string>;
+}
+
+async function* chosenReports(
+	reports: AsyncIterable<TrialMetrics> | Iterable<TrialMetrics>,
 	flags: MetricsFlags,
-	names: Set<string>,
+	seen: SeenReports,
 ): AsyncGenerator<TrialMetrics> {
 	for await (const report of reports) {
 		if (flags.rank !== undefined && !flags.rank.includes(report.rank ?? -1)) {
 			continue;
 		}
-		if (names.size < mostNames) {
+		if (seen.names.size < mostNames) {
 			for (const name of Object.keys(report.metrics)) {
-				names.add(name);
+				seen.names.add(name);
 			}
 		}
 		if (flags.name === undefined || flags.name.some((name) => metricOf(report.metrics, name) !== undefined)) {
+			seen.chosen += 1;
 			yield report;
 		}
 	}
@@ -120,7 +132,7 @@ async function printCharts(
 	terminal: Terminal,
 	flags: MetricsFlags,
 	subject: MetricsSubject,
-	reports: AsyncIterable<TrialMetrics>,
+	reports: AsyncIterable<TrialMetrics> | Iterable<TrialMetrics>,
 ): Promise<number> {
 	const collector = new MetricSeriesCollector(flags.name);
 	for await (const report of reports) {

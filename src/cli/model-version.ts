@@ -1,6 +1,7 @@
 import type { Command } from "commander";
 import type { JsonObject, ModelVersion } from "../sdk/index.js";
 import { collect } from "./collect.js";
+import { exampleUuid } from "./example.js";
 import { versionNumber } from "./id-argument.js";
 import { addJsonFlag, type JsonFlag, toJson } from "./json-flag.js";
 import { jsonObject } from "./json-option.js";
@@ -35,8 +36,8 @@ export function addModelVersionCommands(model: Command, terminal: Terminal): voi
 		model,
 		"register-version",
 		"register a checkpoint as the next version of a model, and print the version's number",
-		"digits 6b8f1f0e-0000-4000-8000-000000000000",
-		'digits 6b8f1f0e-0000-4000-8000-000000000000 --comment "better on sevens"',
+		`digits ${exampleUuid}`,
+		`digits ${exampleUuid} --comment "better on sevens"`,
 	)
 		.argument("<model>", "its name or id")
 		.argument("<uuid>", "the checkpoint")
@@ -75,8 +76,11 @@ export function addModelVersionCommands(model: Command, terminal: Terminal): voi
 	)
 		.argument("<model>", "its name or id")
 		.argument("<version>", "the version", versionNumber);
-	onServer<[string, number], MetricsFlags>(addMetricsFlags(metrics), (client, [id, number], flags) => {
-		const reports = client.getModel(id).getVersion(number).getMetrics(flags.group);
-		return printMetrics(terminal, flags, { name: `version ${number} of ${id}`, isTrial: false }, reports);
-	});
+	onServer<[string, number], MetricsFlags>(
+		addMetricsFlags(metrics, { canFollow: false }),
+		(client, [id, number], flags) => {
+			const reports = client.getModel(id).getVersion(number).getMetrics(flags.group);
+			return printMetrics(terminal, flags, { name: `version ${number} of ${id}`, isTrial: false }, reports);
+		},
+	);
 }

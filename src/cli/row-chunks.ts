@@ -37,7 +37,8 @@ export async function* rowChunks<T>(rows: AsyncIterable<T> | Iterable<T>, isLive
 				result = later ?? (await next);
 			}
 		} finally {
-			await iterator.return();
+			// A row that is still waited for would hold this up.
+			void iterator.return(undefined).catch(() => {});
 		}
 	}
 	if (chunk.length > 0) {

@@ -19,18 +19,25 @@ export function byteSize(bytes: number): string {
 const units = ["B", "kB", "MB", "GB", "TB", "PB"];
 
 /**
- * Writes a value of a metric; "" for none. Numbers are rounded to six digits on a terminal, and written as they are to a
- * file or a program.
+ * Writes a value of a metric; "" for none. Numbers with a fraction are rounded to six digits on a terminal, and
+ * written as they are to a file or a program.
  */
 export function metricValue(value: JsonValue | undefined, terminal: Terminal): string {
 	switch (typeof value) {
 		case "number":
-			return String(terminal.isInteractive ? Number(value.toPrecision(6)) : value);
+			return String(terminal.isInteractive ? rounded(value) : value);
 		case "string":
 			return value;
 		default:
 			return value === undefined ? "" : toJson(value);
 	}
+}
+
+/** Rounds to six digits, or to a whole number where that has more. */
+function rounded(value: number): number {
+	const digitsBeforePoint = Math.floor(Math.log10(Math.abs(value))) + 1;
+	const isWhole = Number.isInteger(value) || !Number.isFinite(value);
+	return isWhole ? value : Number(value.toPrecision(Math.min(17, Math.max(6, digitsBeforePoint))));
 }
 
 /** Writes an object of the user's as one line of `key=value`, with the values of `metricValue`. */

@@ -38,16 +38,11 @@ export function addTrialCommand(program: Command, terminal: Terminal): void {
 		"5 --group inference",
 		"5 --name loss --chart",
 		"5 --follow --json",
-	)
-		.argument("<id>", "the trial", trialId)
-		.option("-f, --follow", "go on with what is reported later, until the trial has ended");
-	addMetricsFlags(metrics)
-		.options.find(({ long }) => long === "--chart")
-		?.conflicts(["json", "follow"]);
-	onServer<[number], MetricsFlags & { follow?: boolean }>(metrics, (client, [id], flags) => {
-		const { group, follow = false } = flags;
+	).argument("<id>", "the trial", trialId);
+	onServer<[number], MetricsFlags>(addMetricsFlags(metrics, { canFollow: true }), (client, [id], flags) => {
+		const { group, follow } = flags;
 		const reports = client.getTrial(id).getMetrics(group, { follow });
-		return printMetrics(terminal, flags, { name: `trial ${id}`, isTrial: true, isLive: follow }, reports);
+		return printMetrics(terminal, flags, { name: `trial ${id}`, isTrial: true }, reports);
 	});
 	addTrialLogsCommand(trial, terminal);
 	addTrialOutputsCommand(trial, terminal);

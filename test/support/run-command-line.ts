@@ -1,18 +1,5 @@
-import { PassThrough, Writable } from "node:stream";
 import { runCommandLine } from "../../src/cli/command-line.js";
-import { Terminal } from "../../src/cli/terminal.js";
-
-/** What a command line meets. */
-export interface Surroundings {
-	/** The width of the terminal. Default: stdout is a file. */
-	readonly columns?: number | undefined;
-	/** The environment. Default: one of UTF-8, without colours. */
-	readonly env?: Readonly<Record<string, string>>;
-	/** What a person at the terminal answers. Default: stdin is a file. */
-	readonly answer?: string;
-	/** The time, in milliseconds. Default: the system's clock. */
-	readonly now?: number;
-}
+import { keptTerminal, type Surroundings } from "./kept-terminal.js";
 
 /** How a command line ended in this process. */
 export interface CommandLineEnd {
@@ -21,32 +8,21 @@ export interface CommandLineEnd {
 	readonly stderr: string;
 }
 
-/** Runs `millrace` with these arguments in this process. */
-export async function runInProcess(
-	args: readonly string[],
-	{ columns, env = { LANG: "C.UTF-8", NO_COLOR: "1" }, answer, now }: Surroundings = {},
-): Promise<CommandLineEnd> {
-	const stdout = new Kept();
-	const stderr = new Kept();
-	const stdin = new PassThrough();
-	stdin.end(answer === undefined ? undefined : `${answer}\n`);
-	const terminal = new Terminal({
-		stdin: Object.assign(stdin, { isTTY: answer !== undefined }),
-		stdout: Object.assign(stdout, { isTTY: columns !== undefined, columns }),
-		stderr: Object.assign(stderr, { isTTY: answer !== undefined }),
-		env,
-		...(now !== undefined && { now: () => now }),
-	});
-	const code = await runCommandLine(args, terminal);
-	return { code, stdout: stdout.text, stderr: stderr.text };
+/** A command line that runs in this process. */
+export interface InProcessCommand {
+	/** What it wrote so far. */
+	stdout(): string;
+	readonly ended: Promise<CommandLineEnd>;
 }
 
-/** Keeps what is written. */
-class Kept extends Writable {
-	text = "";
+/** Runs `millrace` with these arguments in this process, to its end. */
+export function runInProcess(args: readonly string[], surroundings: Surroundings = {}): Promise<CommandLineEnd> {
+	return startInProcess(args, surroundings).ended;
+}
 
-	override _write(chunk: Buffer, _encoding: BufferEncoding, done: () => void): void {
-		this.text += chunk.toString();
-		done();
-	}
+/** Starts `millrace` with these arguments in this process. */
+export function startInProcess(args: readonly string[], surroundings: Surroundings = {}): InProcessCommand {
+	const { terminal, stdout, stderr } = keptTerminal(surroundings);
+	const ended = runCommandLine(args, terminal).then((code) => ({ code, stdout: stdout(), stderr: stderr() }));
+	return { stdout, ended };
 }

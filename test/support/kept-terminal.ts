@@ -1,0 +1,47 @@
+import { PassThrough, Writable } from "node:stream";
+import { Terminal } from "../../src/cli/terminal.js";
+
+/** What a command meets. */
+export interface Surroundings {
+	/** The width of the terminal. Default: stdout is a file. */
+	readonly columns?: number | undefined;
+	/** The environment. Default: one of UTF-8, without colours. */
+	readonly env?: Readonly<Record<string, string>> | undefined;
+	/** What a person at the terminal answers. Default: stdin is a file. */
+	readonly answer?: string | undefined;
+	/** The time, in milliseconds. Default: the system's clock. */
+	readonly now?: number | undefined;
+}
+
+/** A terminal, and what was written to it. */
+export interface KeptTerminal {
+	readonly terminal: Terminal;
+	stdout(): string;
+	stderr(): string;
+}
+
+/** Makes a terminal that keeps what is written. */
+export function keptTerminal(surroundings: Surroundings = {}): KeptTerminal {
+	const { columns, env = { LANG: "C.UTF-8", NO_COLOR: "1" }, answer, now } = surroundings;
+	const stdout = new Kept();
+	const stderr = new Kept();
+	const stdin = new PassThrough();
+	stdin.end(answer === undefined ? undefined : `${answer}\n`);
+	const terminal = new Terminal({
+		stdin: Object.assign(stdin, { isTTY: answer !== undefined }),
+		stdout: Object.assign(stdout, { isTTY: columns !== undefined, columns }),
+		stderr: Object.assign(stderr, { isTTY: answer !== undefined }),
+		env,
+		...(now !== undefined && { now: () => now }),
+	});
+	return { terminal, stdout: () => stdout.text, stderr: () => stderr.text };
+}
+
+class Kept extends Writable {
+	text = "";
+
+	override _write(chunk: Buffer, _encoding: BufferEncoding, done: () => void): void {
+		this.text += chunk.toString();
+		done();
+	}
+}
