@@ -80,7 +80,8 @@ export async function buildClientExample(language: ClientLanguage): Promise<Clie
 		// short for the JVM's second compiler, which takes half of the time.
 		const env = { MAVEN_OPTS: "-XX:TieredStopAtLevel=1", ...process.env } as Record<string, string>;
 		for (const command of commands) {
-			const { code, stdout, stderr } = await startCommand("sh", ["-c", command], { cwd: directory, env }).ended;
+			const options = { cwd: directory, env, limitMs: 600_000 };
+			const { code, stdout, stderr } = await startCommand("sh", ["-c", command], options).ended;
 			assert.equal(code, 0, `${command}\n${stdout}\n${stderr}`);
 		}
 		writeFileSync(join(home, stamp), "");

@@ -35,6 +35,8 @@ export interface StartCommandOptions {
 	/** Added to a clean environment; PATH and HOME are always there. */
 	readonly env?: Record<string, string>;
 	readonly cwd?: string;
+	/** How long it may run, in milliseconds, before it is killed: one that hangs may not keep the tests from ending. Default 240,000. */
+	readonly limitMs?: number;
 }
 
 /** Starts `millrace` with these arguments. */
@@ -58,8 +60,7 @@ export function startCommand(
 	const child = spawn(program, args, {
 		stdio: ["pipe", "pipe", "pipe"],
 		env: { PATH, HOME, ...options.env },
-		// A command that hangs may not keep the tests from ending.
-		timeout: 240_000,
+		timeout: options.limitMs ?? 240_000,
 		killSignal: "SIGKILL",
 		...(options.cwd === undefined ? {} : { cwd: options.cwd }),
 	});
