@@ -24,6 +24,9 @@ export interface TableOptions {
 	readonly isLive?: boolean;
 }
 
+/** What a table has to know of the terminal. */
+export type TableTerminal = Pick<Terminal, "isInteractive" | "columns" | "isUnicode" | "style">;
+
 const gap = "  ";
 
 /** What a column keeps that may be cut. */
@@ -40,31 +43,49 @@ export async function printTable<T>(
 	rows: AsyncIterable<T> | Iterable<T>,
 	{ withoutTitles = false, isLive = false }: TableOptions = {},
 ): Promise<number> {
-	const titles = columns.map(({ title }) => onOneLine(title));
-	const needed = titles.map((title) => (withoutTitles ? 0 : displayWidth(title)));
+	const needed = titlesOf(columns).map((title) => (withoutTitles ? 0 : displayWidth(title)));
 	let count = 0;
 	for await (const chunk of rowChunks(rows, isLive)) {
-		const cells = chunk.map((row) => columns.map((column) => onOneLine(column.text(row))));
-		for (const row of cells) {
-			for (const [i, text] of row.entries()) {
-				needed[i] = Math.max(needed[i] ?? 0, displayWidth(text));
-			}
-		}
-		const widths = terminal.isInteractive ? fitted(columns, needed, terminal.columns) : needed;
-		const lines = cells.map((row, i) =>
-			lineOf(terminal, columns, widths, row, (column) => column.style?.(chunk[i] as T)),
-		);
-		if (count === 0 && !withoutTitles) {
-			lines.unshift(lineOf(terminal, columns, widths, titles, () => "bold"));
-		}
-		await terminal.print(lines.join(""));
+		const lines = linesOf(terminal, columns, needed, chunk, count === 0 && !withoutTitles);
+		await terminal.print(lines.map((line) => `${line}\n`).join(""));
 		count += chunk.length;
 	}
 	return count;
 }
 
+/** Returns the lines of a table as `printTable` prints it, the titles first. */
+export function tableLines<T>(terminal: TableTerminal, columns: readonly Column<T>[], rows: readonly T[]): string[] {
+	return linesOf(terminal, columns, titlesOf(columns).map(displayWidth), rows, true);
+}
+
+function titlesOf<T>(columns: readonly Column<T>[]): string[] {
+	return columns.map(({ title }) => onOneLine(title));
+}
+
+/** Widens `needed` where the rows need it. */
+function linesOf<T>(
+	terminal: TableTerminal,
+	columns: readonly Column<T>[],
+	needed: number[],
+	rows: readonly T[],
+	withTitles: boolean,
+): string[] {
+	const cells = rows.map((row) => columns.map((column) => onOneLine(column.text(row))));
+	for (const row of cells) {
+		for (const [i, text] of row.entries()) {
+			needed[i] = Math.max(needed[i] ?? 0, displayWidth(text));
+		}
+	}
+	const widths = terminal.isInteractive ? fitted(columns, needed, terminal.columns) : needed;
+	const lines = cells.map((row, i) => lineOf(terminal, columns, widths, row, (column) => column.style?.(rows[i] as T)));
+	if (withTitles) {
+		lines.unshift(lineOf(terminal, columns, widths, titlesOf(columns), () => "bold"));
+	}
+	return lines;
+}
+
 function lineOf<T>(
-	terminal: Terminal,
+	terminal: TableTerminal,
 	columns: readonly Column<T>[],
 	widths: readonly number[],
 	texts: readonly string[],
@@ -78,7 +99,7 @@ function lineOf<T>(
 		const shown = style === undefined || text === "" ? text : terminal.style(style, text);
 		return column.align === "right" ? spaces + shown : shown + spaces;
 	});
-	return `${cells.join(gap).trimEnd()}\n`;
+	return cells.join(gap).trimEnd();
 }
 
 /** Narrows the widest of the columns that may be cut to one width, by which the table is not wider than the terminal. */

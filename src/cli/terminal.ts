@@ -11,7 +11,10 @@ export interface TerminalStreams {
 	/** Where answers to questions come from. */
 	readonly stdin: MaybeTerminal<Readable>;
 	/** Where results go. `columns` is the width of a terminal. */
-	readonly stdout: MaybeTerminal<Writable> & { readonly columns?: number | undefined };
+	readonly stdout: MaybeTerminal<Writable> & {
+		readonly columns?: number | undefined;
+		readonly rows?: number | undefined;
+	};
 	/** Where everything goes that is said besides: warnings, questions, errors. */
 	readonly stderr: MaybeTerminal<Writable>;
 	/** Says what the reader's terminal can show: COLUMNS, NO_COLOR, TERM, LC_ALL, LC_CTYPE, LANG. */
@@ -25,6 +28,9 @@ export type TextStyle = "bold" | "dim" | "red" | "green" | "yellow" | "blue" | "
 
 /** How wide what has to have a width is where nobody says it. */
 const usualColumns = 80;
+
+/** How high a terminal is that does not say it. */
+const usualRows = 24;
 
 /** What a command knows of its reader, and the ways to them. */
 export class Terminal {
@@ -53,6 +59,23 @@ export class Terminal {
 		const { env, stdout } = this.#streams;
 		const asked = /^[1-9]\d{0,4}$/.test(env.COLUMNS ?? "") ? Number(env.COLUMNS) : undefined;
 		return asked ?? (stdout.columns || usualColumns);
+	}
+
+	/** The height in lines: that of the terminal, else 24. */
+	get rows(): number {
+		return this.#streams.stdout.rows || usualRows;
+	}
+
+	/** Whether what was written can be written over: stdout is a terminal, and TERM is not "dumb". */
+	get canRedraw(): boolean {
+		return this.isInteractive && this.#streams.env.TERM !== "dumb";
+	}
+
+	/** Calls the listener whenever the terminal has another size. Returns the function that ends it. */
+	onResize(listener: () => void): () => void {
+		const { stdout } = this.#streams;
+		stdout.on("resize", listener);
+		return () => void stdout.off("resize", listener);
 	}
 
 	/** Whether characters beyond ASCII can be shown: the locale says UTF-8. */

@@ -11,6 +11,7 @@ import { addTrialErrorsCommands } from "./trial-errors.js";
 import { addTrialListFlags, printTrials, type TrialListFlags } from "./trial-list.js";
 import { addTrialLogsCommand } from "./trial-logs.js";
 import { addTrialOutputsCommand } from "./trial-outputs.js";
+import { addTrialWatchCommand } from "./trial-watch.js";
 import { addVerb, onServer } from "./verb.js";
 
 /** Adds `millrace trial`, whose subcommands show and control trials. */
@@ -45,6 +46,7 @@ export function addTrialCommand(program: Command, terminal: Terminal): void {
 		return printMetrics(terminal, flags, { name: `trial ${id}`, isTrial: true }, reports);
 	});
 	addTrialLogsCommand(trial, terminal);
+	addTrialWatchCommand(trial, terminal);
 	addTrialOutputsCommand(trial, terminal);
 	addTrialErrorsCommands(trial, terminal);
 

@@ -1,4 +1,5 @@
 import type { Connection } from "../sdk/connection.js";
+import { narrowestBar, progressBar } from "./progress-bar.js";
 import { ProgressMeter } from "./progress-line.js";
 import type { StatusLine } from "./status-line.js";
 
@@ -13,9 +14,6 @@ const unchangedLineMs = 60_000;
 
 /** How long the server may be silent before it is worth a word, in milliseconds. */
 const silenceMs = 5_000;
-
-const widestBar = 24;
-const narrowestBar = 4;
 
 /** Times that tests shorten, in milliseconds. */
 export interface ProgressTimes {
@@ -164,9 +162,7 @@ export class ProgressDisplay {
 		if (room < narrowestBar) {
 			return `${this.#label()} ${text}`;
 		}
-		const width = Math.min(room, widestBar);
-		const full = Math.round(this.#meter.fraction * width);
-		return `${this.#label()} [${"█".repeat(full)}${"░".repeat(width - full)}] ${text}`;
+		return `${this.#label()} [${progressBar(this.#meter.fraction, room)}] ${text}`;
 	}
 
 	/** Writes the line, if it is another than the last one, or `again`. */

@@ -53,11 +53,15 @@ export class ProgressMeter {
 		if (speed <= 0) {
 			return counts;
 		}
-		const shownSpeed = speed < 10 ? speed.toFixed(1) : count(Math.round(speed));
 		const left = last.recordsTotal - last.recordsDone;
 		const shownLeft = left === 0 ? "" : `, ${formatDuration(left / speed)} left`;
-		return `${counts}, ${shownSpeed} records/s${shownLeft}`;
+		return `${counts}, ${rateText(speed)} records/s${shownLeft}`;
 	}
+}
+
+/** Returns how much there is of something in a second: "2.5", "2,950". */
+export function rateText(perSecond: number): string {
+	return perSecond < 10 ? perSecond.toFixed(1) : count(Math.round(perSecond));
 }
 
 /** Returns a number with commas: "10,000". */

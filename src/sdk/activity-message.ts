@@ -33,6 +33,9 @@ function closedText(activity: SeenActivity): string {
 			return `the trial is completed${recordsFailed === 0 ? "" : errors}`;
 		}
 		case "CANCELED":
+			if (run?.state === "FAILED") {
+				return `the trial was canceled; its last run failed${why}`;
+			}
 			return `the trial was ${run?.state === "KILLED" ? "killed" : "canceled"}${why}`;
 		case "ERROR":
 			return `the trial has failed${why}`;

@@ -20,7 +20,7 @@ import { type AsyncList, asyncList } from "./async-list.js";
 import type { Session } from "./session.js";
 import type { TrialState } from "./trial.js";
 import { intervalMs } from "./wait-for-experiment.js";
-import { workerMessage } from "./worker-message.js";
+import { type SeenActivity, workerMessage } from "./worker-message.js";
 
 /** The state of a trial run. All after RUNNING are verdicts, and final. */
 export type TrialRunState = "UNSPECIFIED" | "FORMING" | "RUNNING" | "COMPLETED" | "PREEMPTED" | "FAILED" | "KILLED";
@@ -205,9 +205,13 @@ function toActivity(message: TrialActivityMessage): TrialActivity {
 		joinDeadline: toDate(message.joinDeadline),
 		waits: message.pendingOperations.map(toWait),
 	};
-	const seen = { ...facts, workers: message.members.map(toWorker) };
+	return withMessages({ ...facts, workers: message.members.map(toWorker) });
+}
+
+/** Adds to an activity what it says in words. */
+export function withMessages(seen: SeenActivity): TrialActivity {
 	const workers = seen.workers.map((worker) => ({ ...worker, message: workerMessage(worker, seen) }));
-	return { ...facts, workers, message: activityMessage(seen) };
+	return { ...seen, workers, message: activityMessage(seen) };
 }
 
 function toRun(message: RunMessage): TrialRun {

@@ -98,31 +98,34 @@ function workOf(worker: SeenWorker, activity: SeenActivity): WorkerPlace {
 	return { kind: "idle", what, seconds };
 }
 
-/** Says where a worker is, in a few words. */
+/** Says where a worker is, in a few words, as in "processing records 640 to 703 for 41 s". */
 export function workerMessage(worker: SeenWorker, activity: SeenActivity): string {
 	const place = placeOf(worker, activity);
+	const { what, seconds } = placeWords(place, activity);
+	const limit = place.kind === "silent" ? `, lost after ${durationText(Math.ceil(activity.leaseSeconds))}` : "";
+	return `${what}${seconds === null ? "" : ` for ${durationText(seconds)}`}${limit}`;
+}
+
+/** Says what a worker does there, and for how many seconds; null where that is not known. */
+export function placeWords(place: WorkerPlace, activity: SeenActivity): { what: string; seconds: number | null } {
 	switch (place.kind) {
 		case "joined":
 		case "finished":
 		case "running":
-			return place.kind;
+			return { what: place.kind, seconds: null };
 		case "absent":
-			return "has not come back";
+			return { what: "has not come back", seconds: null };
 		case "disconnected":
-			return "has lost its connection";
+			return { what: "has lost its connection", seconds: null };
 		case "silent":
-			return `silent for ${durationText(place.seconds)}, lost after ${durationText(Math.ceil(activity.leaseSeconds))}`;
+			return { what: "silent", seconds: place.seconds };
 		case "waiting":
-			return `waits ${whereText(place.wait, activity)} for ${durationText(secondsSince(activity, place.wait.since))}`;
+			return { what: `waits ${whereText(place.wait, activity)}`, seconds: secondsSince(activity, place.wait.since) };
 		case "batch":
-			return `${place.what} ${place.records}${forText(place.seconds)}`;
+			return { what: `${place.what} ${place.records}`, seconds: place.seconds };
 		case "idle":
-			return `${place.what}${forText(place.seconds)}`;
+			return { what: place.what, seconds: place.seconds };
 	}
-}
-
-function forText(seconds: number | null): string {
-	return seconds === null ? "" : ` for ${durationText(seconds)}`;
 }
 
 /** Says in which operation workers wait, as in "at the commit of step 10". */

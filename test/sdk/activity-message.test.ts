@@ -237,6 +237,7 @@ describe("activityMessage", () => {
 			"the trial was killed: a user killed the trial",
 		);
 		assert.equal(closed("CANCELED", null), "the trial was canceled");
+		assert.equal(closed("CANCELED", failed), "the trial was canceled; its last run failed: rank 2 on gpu-box is lost");
 		assert.equal(closed("ERROR", failed), "the trial has failed: rank 2 on gpu-box is lost");
 	});
 });

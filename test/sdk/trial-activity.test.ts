@@ -82,7 +82,7 @@ describe("Trial.watch", { timeout: 120_000 }, () => {
 		await until(activities, "a pause", ({ state }) => state === "PAUSED");
 		await trial.kill();
 		const ended = await until(activities, "an end", ({ state }) => state === "CANCELED");
-		assert.equal(ended.message, "the trial was canceled: out of luck");
+		assert.equal(ended.message, "the trial was canceled; its last run failed: out of luck");
 		assert.deepEqual(await activities.next(), { done: true, value: undefined });
 		assert.equal((await trial.watch()).length, 1);
 	});

@@ -22,6 +22,8 @@ export interface RunningCommand {
 	/** Waits until it wrote `text` to stdout or stderr. */
 	writes(text: string | RegExp): Promise<void>;
 	signal(signal: NodeJS.Signals): void;
+	/** Writes to its stdin. */
+	types(text: string): void;
 	/** Ends its stdin. */
 	endStdin(): void;
 	/** Resolves when it has ended and its output is complete. */
@@ -95,6 +97,7 @@ export function startCommand(
 			);
 		},
 		signal: (signal) => void child.kill(signal),
+		types: (text) => void child.stdin.write(text),
 		endStdin: () => void child.stdin.end(),
 		ended,
 		async close() {
