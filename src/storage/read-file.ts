@@ -3,10 +3,10 @@ import { MillraceError } from "../errors.js";
 import { fileError } from "./file-error.js";
 import type { ManifestEntry } from "./manifest.js";
 
-const pieceBytes = 1024 * 1024;
+const pieceBytes = 256 * 1024;
 
 /**
- * Reads what a manifest says of the file at `path`, from byte `offset` on, in pieces of at most 1 MiB.
+ * Reads what a manifest says of the file at `path`, from byte `offset` on, in pieces of at most 256 KiB.
  *
  * Throws `not_found` if it is missing, `data_loss` if it is shorter, before the first piece where that can be seen then.
  */

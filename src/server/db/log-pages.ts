@@ -2,9 +2,7 @@ import type { MessageInitShape } from "@bufbuild/protobuf";
 import { timestampFromMs } from "@bufbuild/protobuf/wkt";
 import { type LogEntrySchema, LogLevel } from "../../gen/millrace/v1/log_pb.js";
 import type { Reader } from "./database.js";
-
-/** The most rows that are read at once. */
-export const logPageSize = 500;
+import { pageBytes, pageRows } from "./page-bytes.js";
 
 /** A line, on its way to a reader. */
 export type LogLine = MessageInitShape<typeof LogEntrySchema> & { readonly id: bigint; readonly text: string };
@@ -45,23 +43,34 @@ const filtered = `WHERE trial_id = ?1 AND id > ?2 AND id < ?3
 	AND (?9 = '[]' OR host IN (SELECT value FROM json_each(?9)))
 	AND (?10 IS NULL OR time < ?10) AND (?11 IS NULL OR time > ?11)`;
 
-const inOrder = (direction: "ASC" | "DESC") => `
-	SELECT json_group_array(json_array(id, trial_run_id, rank, level, stream, source, host, time, text)) AS page
-	FROM (SELECT * FROM trial_logs ${filtered} ORDER BY id ${direction} LIMIT ${logPageSize})`;
+const inOrder = (direction: "ASC" | "DESC") => `WITH ahead AS MATERIALIZED (
+		SELECT id, sum(bytes) OVER place AS total, row_number() OVER place AS place FROM (
+			SELECT id, octet_length(text) AS bytes FROM trial_logs ${filtered} ORDER BY id ${direction} LIMIT ${pageRows}
+		) WINDOW place AS (ORDER BY id ${direction})
+	)
+	SELECT json_group_array(json_array(id, trial_run_id, rank, level, stream, source, host, time, text)) AS page,
+		(SELECT count(*) FROM ahead) AS ahead
+	FROM (
+		SELECT trial_logs.* FROM ahead JOIN trial_logs USING (id)
+		WHERE total <= ${pageBytes} OR place = 1 ORDER BY place
+	)`;
 
 const ascending = inOrder("ASC");
 const descending = inOrder("DESC");
 
-/**
- * Reads the first lines with an id between two others, in the order of their ids or against it. Fewer than
- * `logPageSize` are all that there are.
- */
+/** Lines that follow each other, and whether they are all that there are. */
+export interface LogPage {
+	readonly lines: readonly LogLine[];
+	readonly isLast: boolean;
+}
+
+/** Reads the first lines with an id between two others, in the order of their ids or against it. */
 export async function logPage(
 	db: Reader,
 	filter: LogFilter,
 	{ after, before, isDescending }: { after: number; before: number; isDescending: boolean },
-): Promise<LogLine[]> {
-	const row = await db.get<{ page: string }>(
+): Promise<LogPage> {
+	const row = await db.get<{ page: string; ahead: number }>(
 		isDescending ? descending : ascending,
 		filter.trialId,
 		after,
@@ -75,8 +84,10 @@ export async function logPage(
 		filter.timeBefore ?? null,
 		filter.timeAfter ?? null,
 	);
-	const rows = JSON.parse(row?.page ?? "[]") as LogRow[];
-	return rows.map((values) => toLine(filter.trialId, values));
+	const { page, ahead } = row ?? { page: "[]", ahead: 0 };
+	const rows = JSON.parse(page) as LogRow[];
+	const lines = rows.map((values) => toLine(filter.trialId, values));
+	return { lines, isLast: rows.length === ahead && ahead < pageRows };
 }
 
 function toLine(trialId: number, [id, trialRunId, rank, level, stream, source, host, time, text]: LogRow): LogLine {

@@ -1,11 +1,9 @@
 import type { Database } from "./database.js";
 import { lastNumber } from "./metric-clock.js";
-import { bySize, type ReportColumns, reportColumns, toReport } from "./metric-messages.js";
+import { type ReportColumns, reportColumns, toReport } from "./metric-messages.js";
 import { type MetricPage, type MetricPosition, metricPages } from "./metric-pages.js";
 import { trialSubject } from "./metric-sources.js";
-
-/** The most rows that are looked at together. */
-const pageSize = 500;
+import { pageBytes, pageRows, rowsAhead } from "./page-bytes.js";
 
 /**
  * Reads the reports of trials as `metricPages`, and goes on with those that arrive, until all the trials have ended or
@@ -53,28 +51,39 @@ async function* arrivals(
 	group: string,
 	after: number,
 ): AsyncGenerator<MetricPage> {
+	let limit = pageRows;
 	for (let last = after; ; ) {
-		const row = await db.get<{ page: string }>(
-			`SELECT json_group_array(${reportColumns}) AS page FROM (
-				SELECT * FROM metric_reports WHERE id IN (
-					SELECT report.id FROM json_each(?) AS asked
+		const row = await db.get<{ page: string; ahead: number }>(
+			`WITH ahead AS MATERIALIZED (
+				SELECT id, sum(bytes) OVER place AS total, row_number() OVER place AS place FROM (
+					SELECT report.id, revision, octet_length(metrics) + octet_length(batch_metrics) AS bytes
+					FROM json_each(?) AS asked
 					CROSS JOIN metric_reports AS report INDEXED BY metric_reports_by_revision
 					ON report.trial_id = asked.value AND report.archived = 0 AND report.revision > ?
-					ORDER BY report.revision LIMIT ${pageSize}
-				) ORDER BY revision
+					ORDER BY report.revision LIMIT ?
+				) WINDOW place AS (ORDER BY revision)
+			)
+			SELECT json_group_array(${reportColumns}) AS page, (SELECT count(*) FROM ahead) AS ahead FROM (
+				SELECT metric_reports.* FROM ahead JOIN metric_reports USING (id)
+				WHERE total <= ${pageBytes} OR place = 1 ORDER BY place
 			)`,
 			JSON.stringify([...new Set(trialIds)]),
 			last,
+			limit,
 		);
-		const page = JSON.parse(row?.page ?? "[]") as ReportColumns[];
-		for (const rows of bySize(page)) {
-			last = (rows.at(-1) as ReportColumns)[12];
-			const reports = rows.filter((columns) => group === "" || columns[4] === group).map(toReport);
-			yield { reports, position: arrivedAt(last) };
-		}
-		if (page.length < pageSize) {
+		const { page, ahead } = row ?? { page: "[]", ahead: 0 };
+		const rows = JSON.parse(page) as ReportColumns[];
+		const end = rows.at(-1);
+		if (end === undefined) {
 			return;
 		}
+		last = end[12];
+		const reports = rows.filter((columns) => group === "" || columns[4] === group).map(toReport);
+		yield { reports, position: arrivedAt(last) };
+		if (rows.length === ahead && ahead < limit) {
+			return;
+		}
+		limit = rowsAhead(ahead, rows.length);
 	}
 }
 

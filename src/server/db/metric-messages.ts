@@ -27,24 +27,6 @@ export type ReportColumns = [
 	revision: number,
 ];
 
-/** About the most bytes of JSON text in one message. */
-const messageBytes = 4 * 1024 * 1024;
-
-/** Cuts a page of large reports, so that none of its messages is too large. */
-export function bySize(page: readonly ReportColumns[]): ReportColumns[][] {
-	const cuts: ReportColumns[][] = [];
-	let bytes = Number.POSITIVE_INFINITY;
-	for (const row of page) {
-		if (bytes > messageBytes) {
-			cuts.push([]);
-			bytes = 0;
-		}
-		cuts.at(-1)?.push(row);
-		bytes += row[5].length + row[6].length;
-	}
-	return cuts;
-}
-
 /** Makes the message of a row. */
 export function toReport(columns: ReportColumns): ReportMessage {
 	const [id, trialId, trialRunId, step, group, metrics, batchMetrics, rank, endTime, checkpointUuid] = columns;

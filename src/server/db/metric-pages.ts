@@ -1,10 +1,8 @@
 import type { Database } from "./database.js";
 import { lastNumber } from "./metric-clock.js";
-import { bySize, type ReportColumns, type ReportMessage, reportColumns, toReport } from "./metric-messages.js";
+import { type ReportColumns, type ReportMessage, reportColumns, toReport } from "./metric-messages.js";
 import type { MetricSubject } from "./metric-sources.js";
-
-/** The most rows of one message. */
-const pageSize = 500;
+import { pageBytes, pageRows, rowsAhead } from "./page-bytes.js";
 
 /**
  * A place between two reports of a reading: that of the last report that was read, and the number of the last change
@@ -34,6 +32,7 @@ export async function* metricPages(
 	asItWas = false,
 ): AsyncGenerator<MetricPage> {
 	const last = from?.[0] ?? (await lastNumber(db));
+	let limit = pageRows;
 	const [, fromTrial, ...fromReport] = from ?? [0, 0, ...beforeAll];
 	for (const trialId of [...new Set(subject.trialIds)].sort((a, b) => a - b)) {
 		if (trialId < fromTrial) {
@@ -41,13 +40,22 @@ export async function* metricPages(
 		}
 		let after: readonly [trialRunId: number, step: number, id: number] = trialId === fromTrial ? fromReport : beforeAll;
 		for (;;) {
-			const row = await db.get<{ page: string }>(
-				`SELECT json_group_array(${reportColumns}) AS page FROM (
-					SELECT * FROM metric_reports
-					WHERE trial_id = ?1 AND archived = 0 AND (trial_run_id, step, id) > (?2, ?3, ?4) AND id <= ?5
-					AND (?6 = '' OR group_name = ?6) AND (?7 = 0 OR revision <= ?5) ${subject.condition}
-					ORDER BY trial_run_id, step, id LIMIT ${pageSize}
+			const row = await db.get<{ page: string; ahead: number }>(
+				// The reports are read by id afterwards, so that only those of the page are.
+				`WITH ahead AS MATERIALIZED (
+					SELECT id, sum(bytes) OVER place AS total, row_number() OVER place AS place FROM (
+						SELECT id, trial_run_id, step, octet_length(metrics) + octet_length(batch_metrics) AS bytes
+						FROM metric_reports
+						WHERE trial_id = ?2 AND archived = 0 AND (trial_run_id, step, id) > (?3, ?4, ?5) AND id <= ?6
+						AND (?7 = '' OR group_name = ?7) AND (?8 = 0 OR revision <= ?6) ${subject.condition}
+						ORDER BY trial_run_id, step, id LIMIT ?1
+					) WINDOW place AS (ORDER BY trial_run_id, step, id)
+				)
+				SELECT json_group_array(${reportColumns}) AS page, (SELECT count(*) FROM ahead) AS ahead FROM (
+					SELECT metric_reports.* FROM ahead JOIN metric_reports USING (id)
+					WHERE total <= ${pageBytes} OR place = 1 ORDER BY place
 				)`,
+				limit,
 				trialId,
 				...after,
 				last,
@@ -55,19 +63,19 @@ export async function* metricPages(
 				asItWas,
 				...subject.parameters,
 			);
-			const page = JSON.parse(row?.page ?? "[]") as ReportColumns[];
-			const end = page.at(-1);
+			const { page, ahead } = row ?? { page: "[]", ahead: 0 };
+			const rows = JSON.parse(page) as ReportColumns[];
+			const end = rows.at(-1);
 			if (end === undefined) {
 				break;
 			}
-			for (const rows of bySize(page)) {
-				const [id, , trialRunId, step] = rows.at(-1) as ReportColumns;
-				yield { reports: rows.map(toReport), position: [last, trialId, trialRunId, step, id] };
-			}
-			if (page.length < pageSize) {
+			const [id, , trialRunId, step] = end;
+			yield { reports: rows.map(toReport), position: [last, trialId, trialRunId, step, id] };
+			if (rows.length === ahead && ahead < limit) {
 				break;
 			}
-			after = [end[2], end[3], end[0]];
+			limit = rowsAhead(ahead, rows.length);
+			after = [trialRunId, step, id];
 		}
 	}
 }

@@ -2,10 +2,7 @@ import type { MessageInitShape } from "@bufbuild/protobuf";
 import type { ReducerPartial, StoredPartialSchema } from "../../gen/millrace/v1/progress_pb.js";
 import type { Member } from "../../gen/millrace/v1/trial_pb.js";
 import type { Database, Transaction } from "./database.js";
-
-/** The most rows of one message, and the most bytes of their names and values, unless a single row has more. */
-const pageSize = 500;
-const pageBytes = 4 * 1024 * 1024;
+import { pageBytes, pageRows } from "./page-bytes.js";
 
 /**
  * Records what a worker's reducers gathered: the value of a MetricReducer replaces its part's last one, values of
@@ -66,7 +63,7 @@ export async function* partialPages(
 					SELECT reducer, first_record, trial_run_id, rank, part, octet_length(reducer) + octet_length(value) AS bytes
 					FROM reducer_partials
 					WHERE trial_id = ?1 AND (reducer, first_record, trial_run_id, rank, part) > (?2, ?3, ?4, ?5, ?6)
-					ORDER BY reducer, first_record, trial_run_id, rank, part LIMIT ${pageSize}
+					ORDER BY reducer, first_record, trial_run_id, rank, part LIMIT ${pageRows}
 				)
 				WINDOW place AS (ORDER BY reducer, first_record, trial_run_id, rank, part)
 			)

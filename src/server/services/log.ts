@@ -6,7 +6,7 @@ import type { LogService, StreamTrialLogsRequest } from "../../gen/millrace/v1/l
 import { cutLine } from "../../log-line.js";
 import type { ServiceHandlers } from "../../rpc/handler.js";
 import type { Database } from "../db/database.js";
-import { type LogFilter, type LogLine, logPage, logPageSize } from "../db/log-pages.js";
+import { type LogFilter, logPage } from "../db/log-pages.js";
 import { type NewLogLine, newestLine, writeLogs } from "../db/trial-logs.js";
 import { getTrialRow } from "../db/trials.js";
 import { type LineSearch, startSearch } from "../line-search.js";
@@ -17,9 +17,6 @@ import type { ServiceContext } from "./service-context.js";
 
 /** The most lines of one call. */
 const largestCall = 10_000;
-
-/** About the most characters of the lines of one message. */
-const messageCharacters = 4 * 1024 * 1024;
 
 /** A place in a stream: the id of the last line, how many were sent, and the id before which it ends; 0 for none. */
 type LogPosition = readonly [lastId: number, count: number, end: number];
@@ -86,19 +83,21 @@ async function* streamLogs(
 			const range = isDescending
 				? { after: Number(afterId), before: lastId, isDescending }
 				: { after: lastId, before: end || Number.MAX_SAFE_INTEGER, isDescending };
-			const page = await logPage(db, filter, range);
-			isRead = page.length < logPageSize;
-			for (const lines of bySize(page)) {
-				const found = await search.find(lines.map(({ text }) => text));
-				const room = limit === 0 ? lines.length : limit - position[1];
-				const entries = lines.filter((_, i) => found[i]).slice(0, room);
-				position = [Number(lines.at(-1)?.id), position[1] + entries.length, end];
-				if (entries.length > 0) {
-					yield { entries, resumeToken: writeResumeToken(name, position) };
-				}
-				if (signal.aborted || (limit > 0 && position[1] >= limit)) {
-					return;
-				}
+			const { lines, isLast: isAll } = await logPage(db, filter, range);
+			isRead = isAll;
+			const last = lines.at(-1);
+			if (last === undefined) {
+				continue;
+			}
+			const found = await search.find(lines.map(({ text }) => text));
+			const room = limit === 0 ? lines.length : limit - position[1];
+			const entries = lines.filter((_, i) => found[i]).slice(0, room);
+			position = [Number(last.id), position[1] + entries.length, end];
+			if (entries.length > 0) {
+				yield { entries, resumeToken: writeResumeToken(name, position) };
+			}
+			if (signal.aborted || (limit > 0 && position[1] >= limit)) {
+				return;
 			}
 		}
 		if (isLast) {
@@ -109,21 +108,6 @@ async function* streamLogs(
 			return;
 		}
 	}
-}
-
-/** Cuts a page of long lines, so that none of its messages is too large. */
-function bySize(page: readonly LogLine[]): LogLine[][] {
-	const cuts: LogLine[][] = [];
-	let characters = Number.POSITIVE_INFINITY;
-	for (const line of page) {
-		if (characters > messageCharacters) {
-			cuts.push([]);
-			characters = 0;
-		}
-		cuts.at(-1)?.push(line);
-		characters += line.text.length;
-	}
-	return cuts;
 }
 
 function checkedLine(field: string, entry: NewLogEntry): NewLogLine {

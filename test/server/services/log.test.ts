@@ -152,12 +152,19 @@ describe("streamTrialLogs", { timeout: 120_000 }, () => {
 	});
 
 	it("cuts messages of long lines", async () => {
-		const { write, read } = await withTrial();
-		const long = "y".repeat(60_000);
-		for (let i = 0; i < 6; i++) {
-			await write(Array.from({ length: 100 }, () => long));
+		const { server, trialId, write } = await withTrial();
+		const lines = Array.from({ length: 12 }, (_, i) => `${i} `.padEnd(60_000, "y"));
+		await write(lines);
+		for (const orderBy of [OrderBy.ASC, OrderBy.DESC]) {
+			const counts: number[] = [];
+			const texts: string[] = [];
+			for await (const { entries } of server.client(LogService).streamTrialLogs({ trialId, orderBy })) {
+				counts.push(entries.length);
+				texts.push(...entries.map(({ text }) => text));
+			}
+			assert.deepEqual(counts, [4, 4, 4]);
+			assert.deepEqual(texts, orderBy === OrderBy.DESC ? lines.toReversed() : lines);
 		}
-		assert.equal((await read()).length, 600);
 	});
 
 	it("filters by each of its fields", async () => {

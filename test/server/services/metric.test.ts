@@ -284,6 +284,38 @@ describe("MetricService", { timeout: 60_000 }, () => {
 		assert.deepEqual(server.logged, []);
 	});
 
+	it("cuts messages of large reports, also for those who follow", async () => {
+		const server = await startTestServer();
+		const trialId = await startTrial(server);
+		const trialRunId = await openRun(server, trialId);
+		const report = reporter(server);
+		const kibibytes = [1, 100, 100, 1, 300, 1, 1, ...Array.from({ length: 600 }, () => 1)];
+		const reportOf = (kibibyte: number, step: number): NewReport => ({
+			...{ trialId, trialRunId, group: "g", stepsCompleted: step },
+			metricsJson: JSON.stringify({ text: "x".repeat(kibibyte * 1024) }),
+		});
+		await report(...kibibytes.map(reportOf));
+		await server.client(TrialService).endTrialRun({ trialId, trialRunId, state: TrialRunState.COMPLETED });
+		for (const follow of [false, true]) {
+			const stream = server.client(MetricService).streamTrialMetrics({ trialIds: [trialId], follow });
+			const counts: number[] = [];
+			const steps: number[] = [];
+			for await (const { reports } of stream) {
+				counts.push(reports.length);
+				steps.push(...reports.map(({ stepsCompleted }) => stepsCompleted ?? -1));
+			}
+			assert.deepEqual(steps, [...kibibytes.keys()]);
+			assert.deepEqual(counts.slice(0, 2), [4, 1]);
+			assert.ok(Math.max(...counts) <= 256, String(counts));
+		}
+		const metrics = server.client(MetricService);
+		for await (const { resumeToken } of metrics.streamTrialMetrics({ trialIds: [trialId] })) {
+			const rest = await collect(metrics.streamTrialMetrics({ trialIds: [trialId], resumeToken }));
+			assert.equal(rest.length, kibibytes.length - 4);
+			break;
+		}
+	});
+
 	it("takes reports of many clients at once and loses none", async () => {
 		const server = await startTestServer();
 		const trialId = await startTrial(server);

@@ -265,7 +265,7 @@ describe("ProgressService", { timeout: 60_000 }, () => {
 		]);
 	});
 
-	it("ends a page of partials before it exceeds what a message carries, counting bytes", async () => {
+	it("ends a page of partials before it has more than 256 KiB, unless one has, counting bytes", async () => {
 		const server = await startTestServer();
 		const trialId = await startTrial(server);
 		const progress = server.client(ProgressService);
@@ -273,12 +273,12 @@ describe("ProgressService", { timeout: 60_000 }, () => {
 		await begin(server, worker);
 		assert.ok(worker);
 		const { member } = worker;
-		const megabyte = 1024 * 1024;
+		const kibibyte = 1024;
 		const values = [
-			"x".repeat(3 * megabyte),
-			"x".repeat(27 * megabyte),
-			"ä".repeat(megabyte),
-			"ä".repeat(1.5 * megabyte),
+			"x".repeat(192 * kibibyte),
+			"x".repeat(27 * 1024 * kibibyte),
+			"ä".repeat(64 * kibibyte),
+			"ä".repeat(96 * kibibyte),
 		];
 		for (const [i, value] of values.entries()) {
 			const partial = { reducer: `r${i}`, value: { case: "slotJson" as const, value: JSON.stringify(value) } };
