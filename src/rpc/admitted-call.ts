@@ -49,8 +49,7 @@ export class AdmittedCall {
 
 	/** Has a handler answer a request by one message. Throws what the gate and the handler throw, or why the call was stopped. */
 	async one<I extends Message, O>(handler: (request: I, context: CallContext) => Promise<O>, request: I): Promise<O> {
-		const checked = await this.checked(request);
-		this.throwIfStopped();
+		const checked = await this.answer(this.checked(request));
 		return await this.answer(handler(checked, this.context));
 	}
 

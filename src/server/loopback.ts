@@ -5,6 +5,18 @@ export function isLoopback(host: string): boolean {
 	return host === "localhost" || host === "::1" || /^(::ffff:)?127(\.\d{1,3}){3}$/.test(host);
 }
 
+/** Returns what an address has in common with all that one caller may have: of IPv6 the first half. */
+export function networkOf(host: string): string {
+	if (!host.includes(":") || host.startsWith("::ffff:")) {
+		return host;
+	}
+	const [before = "", after] = host.split("::");
+	const groups = before.split(":").filter((group) => group !== "");
+	const last = (after ?? "").split(":").filter((group) => group !== "");
+	const zeros = after === undefined ? 0 : 8 - groups.length - last.length;
+	return [...groups, ...Array.from({ length: zeros }, () => "0"), ...last].slice(0, 4).join(":");
+}
+
 /** Returns the host of `host:port`, of IPv6 without brackets. */
 export function hostOf(address: string): string {
 	return address.replace(/:\d+$/, "").replace(/^\[(.*)\]$/, "$1");

@@ -2,6 +2,7 @@ import type { Message } from "@bufbuild/protobuf";
 import { MillraceError } from "../../errors.js";
 import type { LoginRequest } from "../../gen/millrace/v1/auth_service_pb.js";
 import { AuthService } from "../../gen/millrace/v1/auth_service_pb.js";
+import { TrialService } from "../../gen/millrace/v1/trial_service_pb.js";
 import { type Admission, type Caller, type Gate, type IncomingCall, soleCaller } from "../../rpc/gate.js";
 import type { ErrorLog } from "../../rpc/status.js";
 import type { Database } from "../db/database.js";
@@ -40,14 +41,18 @@ export class AccountGate implements Gate {
 			caller,
 			revoked: revoked.signal,
 			check: async (request) => {
+				if (caller === soleCaller && this.#sessions.hasAccounts) {
+					throw new MillraceError("unauthenticated", "this server has accounts from now on; log in, and call again");
+				}
 				if (this.#isAudited(call, caller)) {
-					note = await this.#audit.begin({
+					const entry = {
 						username: session?.username ?? claimedName(call, request),
 						token_id: session?.tokenId ?? 0,
 						method: `${call.method.parent.typeName}/${call.method.name}`,
 						subject: subjectOf(call.method.input, request),
 						peer: call.peer,
-					});
+					};
+					note = session === undefined ? this.#audit.attempt(entry) : await this.#audit.begin(entry);
 				}
 				await this.#assertMayAsk(call, caller, request);
 			},
@@ -91,7 +96,10 @@ export class AccountGate implements Gate {
 	}
 
 	#isAudited({ method }: IncomingCall, caller: Caller): boolean {
-		return this.#sessions.hasAccounts && caller.kind !== "worker" && isWrite(method);
+		// That a process is alive is no write that anybody asks after, and it says so all day long.
+		const isTold = isWrite(method) && method !== TrialService.method.keepTrialRun;
+		const isSomebody = caller.kind === "user" || method === AuthService.method.login;
+		return this.#sessions.hasAccounts && isSomebody && isTold;
 	}
 
 	/** Throws `permission_denied` if the caller may call the method, but not with this request. */

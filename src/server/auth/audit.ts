@@ -20,6 +20,20 @@ export class Audit {
 	}
 
 	/**
+	 * Returns what adds a line once it is known how something has ended that a stranger has tried: a login that a password
+	 * was tried for. Whoever is refused without that writes nothing, or strangers could fill the disk.
+	 */
+	attempt(entry: Omit<NewAuditEntry, "outcome">): (outcome: string) => void {
+		return (outcome) => {
+			if (outcome === "ok" || outcome === "unauthenticated" || outcome === "permission_denied") {
+				this.#db
+					.write((tx) => addAuditEntry(tx, { ...entry, outcome }))
+					.catch((error) => this.#log("an audit line of a login is not kept", error));
+			}
+		};
+	}
+
+	/**
 	 * Adds a line, before what it tells of is done: nothing is done without its line, whatever dies. Returns what notes
 	 * how it ended.
 	 */

@@ -72,11 +72,10 @@ export class LoginThrottle {
 		// The one that was used last comes last.
 		this.#failures.delete(who);
 		this.#failures.set(who, failures);
-		for (const oldest of this.#failures.keys()) {
-			if (this.#failures.size <= mostRemembered) {
-				break;
-			}
-			this.#failures.delete(oldest);
+		if (this.#failures.size > mostRemembered) {
+			// Not one that is slowed down, or made-up names would set it free.
+			const [oldest] = [...this.#failures].find(([, { count }]) => count < free) ?? this.#failures.keys();
+			this.#failures.delete(oldest as string);
 		}
 		return failures;
 	}

@@ -1,5 +1,5 @@
 import { timingSafeEqual } from "node:crypto";
-import { MillraceError } from "../../errors.js";
+import { isMillraceError, MillraceError } from "../../errors.js";
 import type { UserCaller, WorkerCaller } from "../../rpc/gate.js";
 import type { Database } from "../db/database.js";
 import { endOf, findTokenRow, type TokenRow } from "../db/tokens.js";
@@ -177,6 +177,16 @@ export class Sessions {
 	#endExpired(): void {
 		const now = this.#now();
 		this.#end((known) => known.endTime <= now, expired());
+		for (const [key, known] of this.#known) {
+			// A worker's token ends with its run, which nobody tells who only reads on.
+			if (known.calls.size > 0 && known.readAgainTime <= now) {
+				this.#find(Buffer.from(key, "base64"), key).catch((error) => {
+					if (isMillraceError(error, "unauthenticated")) {
+						this.#end((each) => each.tokenId === known.tokenId, error);
+					}
+				});
+			}
+		}
 	}
 
 	#end(fits: (known: Known) => boolean, reason: MillraceError): void {

@@ -43,6 +43,11 @@ export async function setAuditOutcome(tx: Transaction, id: number, outcome: stri
 	await tx.run("UPDATE audit_log SET outcome = ? WHERE id = ?", outcome, id);
 }
 
+/** Forgets lines older than a time, in milliseconds since 1970. */
+export async function forgetAuditEntries(tx: Transaction, before: number): Promise<void> {
+	await tx.run("DELETE FROM audit_log WHERE time < ?", before);
+}
+
 /** Returns the lines of a page and the first one after it. `username` is "" for those of all. */
 export function listAuditEntries(db: Reader, username: string, place: SortedPlace): Promise<AuditRow[]> {
 	const { where, parameters, orderBy, limit } = keyset(place);

@@ -108,6 +108,16 @@ export async function revokeToken(tx: Transaction, tokenId: number): Promise<Tok
 	return toToken(await getTokenRow(tx, tokenId));
 }
 
+/** Revokes all tokens. */
+export async function revokeAllTokens(tx: Transaction): Promise<void> {
+	await tx.run("UPDATE tokens SET revoke_time = ? WHERE id > 0 AND revoke_time IS NULL", tx.now);
+}
+
+/** Forgets tokens that expired before a time, in milliseconds since 1970. */
+export async function forgetTokens(tx: Transaction, before: number): Promise<void> {
+	await tx.run("DELETE FROM tokens WHERE expire_time < ?", before);
+}
+
 /** Revokes all tokens of a user but one. */
 export async function revokeTokensOf(tx: Transaction, userId: number, exceptTokenId: number): Promise<void> {
 	await tx.run(

@@ -1,8 +1,14 @@
 import type { IncomingMessage, ServerResponse } from "node:http";
 import type { DescMethod, DescMethodServerStreaming, DescMethodUnary, DescService, Message } from "@bufbuild/protobuf";
 import { type ConnectError, createConnectRouter, createContextKey, createContextValues } from "@connectrpc/connect";
-import type { UniversalHandler, UniversalServerRequest, UniversalServerResponse } from "@connectrpc/connect/protocol";
+import {
+	createAsyncIterable,
+	type UniversalHandler,
+	type UniversalServerRequest,
+	type UniversalServerResponse,
+} from "@connectrpc/connect/protocol";
 import { MillraceError } from "../../errors.js";
+import { AuthService } from "../../gen/millrace/v1/auth_service_pb.js";
 import { AdmittedCall } from "../../rpc/admitted-call.js";
 import { maxMessageBytes } from "../../rpc/channel.js";
 import { methodPath } from "../../rpc/definition.js";
@@ -74,8 +80,11 @@ export class ConnectServices {
 					const words = `${method.name} streams in both directions, which HTTP does not carry; call it by gRPC`;
 					throw new MillraceError("unimplemented", words);
 				}
-				const contextValues = createContextValues().set(servedCall, { call, gone: gone.signal });
-				answer = await speak({ ...asked, contextValues });
+				const served: ServedCall = { call, gone: gone.signal, isReached: false };
+				answer = await speak({ ...asked, contextValues: createContextValues().set(servedCall, served) });
+				if (!served.isReached && answer.status === 400 && holdsSecrets(method)) {
+					answer = await withoutValues(answer, method);
+				}
 			} catch (error) {
 				call?.end(error);
 				const failure = this.#failure(method, error);
@@ -86,20 +95,27 @@ export class ConnectServices {
 				// The library writes the error in the form that the caller expects.
 				answer = await speak(failing(asked, failure));
 			}
-			await write(answer, response, gone.signal);
+			await write(answer, response, call?.context.signal ?? gone.signal);
 		} finally {
 			request.socket.off("close", onClose);
 			// Where no handler was reached, the request was no message, or did not come to its end.
 			call?.end(new MillraceError(gone.signal.aborted ? "cancelled" : "invalid_argument", "no request"));
+			if (call?.context.signal.aborted && !response.writableFinished) {
+				// Whoever may not go on, and reads nothing, is not waited for.
+				setTimeout(() => request.socket.destroy(), farewellMs).unref();
+			}
 		}
 	}
 
 	#speaker(method: DescMethod, handler: AnyHandler): UniversalHandler | undefined {
-		const router = createConnectRouter(routerOptions);
+		const readMaxBytes = holdsSecrets(method) ? maxSecretBytes : maxMessageBytes;
+		const router = createConnectRouter({ ...routerOptions, readMaxBytes });
 		switch (method.methodKind) {
 			case "unary":
 				router.rpc(method as DescMethodUnary, async (request: Message, { values }) => {
-					const { call } = values.get(servedCall);
+					const served = values.get(servedCall);
+					const { call } = served;
+					served.isReached = true;
 					try {
 						const answer = await call.one(handler, request);
 						call.end();
@@ -146,6 +162,32 @@ export class ConnectServices {
 interface ServedCall {
 	readonly call: AdmittedCall;
 	readonly gone: AbortSignal;
+	/** Whether the request was a message, which the handler has got. */
+	isReached: boolean;
+}
+
+/** How long a caller who may not go on has to read why, in milliseconds. */
+const farewellMs = 5_000;
+
+/** The most bytes of a request that may hold a password; strangers send it too. */
+const maxSecretBytes = 64 * 1024;
+
+/** Returns what is said of a malformed request, unless it repeats a part of it, which may be a password. */
+async function withoutValues(answer: UniversalServerResponse, method: DescMethod): Promise<UniversalServerResponse> {
+	const chunks: Uint8Array[] = [];
+	for await (const chunk of answer.body ?? []) {
+		chunks.push(chunk);
+	}
+	const body = Buffer.concat(chunks);
+	if (!/: key \\"\w+\\" is unknown"/.test(body.toString())) {
+		const words = `the body is no ${method.input.name}; what is wrong in it is not said, as it may hold a password`;
+		throw new MillraceError("invalid_argument", words);
+	}
+	return { ...answer, body: createAsyncIterable([body]) };
+}
+
+function holdsSecrets({ parent }: DescMethod): boolean {
+	return parent.typeName === AuthService.typeName;
 }
 
 /** Always there: handlers are called for calls of `#serve` alone. */
@@ -155,7 +197,6 @@ const routerOptions = {
 	grpc: false,
 	grpcWeb: false,
 	acceptCompression: [gzipCompression],
-	readMaxBytes: maxMessageBytes,
 	jsonOptions: {
 		// A field that is spelt wrong would be taken for one that is not given.
 		ignoreUnknownFields: false,
@@ -177,18 +218,18 @@ function failing(asked: UniversalServerRequest, failure: ConnectError): Universa
 async function write(
 	{ status, header, body }: UniversalServerResponse,
 	response: ServerResponse,
-	gone: AbortSignal,
+	signal: AbortSignal,
 ): Promise<void> {
 	if (status === 401) {
 		response.setHeader("www-authenticate", "Bearer");
 	}
 	response.writeHead(status, Object.fromEntries(header ?? []));
 	for await (const chunk of body ?? []) {
-		if (gone.aborted) {
+		if (response.destroyed) {
 			break;
 		}
 		if (!response.write(chunk)) {
-			await drained(response, gone);
+			await drained(response, signal);
 		}
 	}
 	response.end();

@@ -12,10 +12,11 @@ import type { Caller, UserCaller } from "../../rpc/gate.js";
 import type { ServiceHandlers } from "../../rpc/handler.js";
 import { FirstSecrets } from "../auth/first-secrets.js";
 import { LoginThrottle } from "../auth/login-throttle.js";
-import { assertPassword, hashPassword, isPassword } from "../auth/password.js";
+import { assertPassword, hashPassword, isPassword, longestPassword } from "../auth/password.js";
 import type { Sessions } from "../auth/sessions.js";
 import { digestOf, newSecret } from "../auth/token-secret.js";
 import { byNewestLine, listAuditEntries, toAuditEntry } from "../db/audit-log.js";
+import { assertStillIn } from "../db/caller-rights.js";
 import type { Database, Transaction } from "../db/database.js";
 import { findAnswer, once } from "../db/request-ids.js";
 import {
@@ -24,6 +25,7 @@ import {
 	getTokenRow,
 	listTokens,
 	type NewToken,
+	revokeAllTokens,
 	revokeToken,
 	revokeTokensOf,
 	toToken,
@@ -40,7 +42,7 @@ import {
 	type UserRow,
 	updateUser,
 } from "../db/users.js";
-import { hostOf } from "../loopback.js";
+import { hostOf, networkOf } from "../loopback.js";
 import { parseSortedPage } from "../page-token.js";
 import {
 	assertId,
@@ -89,8 +91,9 @@ export function createAuthService({
 	}
 
 	/** Tells whether a password is a user's; counts wrong ones, of the user and of where they come from. */
-	function isRight(username: string, peer: string, password: string, hash: string | undefined): Promise<boolean> {
-		return throttle.attempt(`${hostOf(peer)} ${username}`, () => isPassword(password, hash));
+	function isRight(username: string, peer: string, password: string, hash: string | null | undefined) {
+		const network = networkOf(hostOf(peer));
+		return throttle.attempt(`${network} ${username}`, () => isPassword(password, hash ?? undefined, network));
 	}
 
 	return {
@@ -98,16 +101,15 @@ export function createAuthService({
 			const { requestId, username, password } = request;
 			assertRequestId(requestId);
 			assertText("username", username);
+			if (password.length > longestPassword) {
+				// It is nobody's, and to hash megabytes takes its time.
+				throw wrongPassword();
+			}
 			return secrets.once(LoginRequestSchema, request, "", async () => {
 				const user = await findUserRow(db, username.slice(0, 64));
 				const isSole = !sessions.hasAccounts && user?.id === 1 && password === "";
-				if (!isSole && !(await isRight(username.slice(0, 64), peer, password, user?.password ?? undefined))) {
-					throw new MillraceError(
-						"unauthenticated",
-						sessions.hasAccounts
-							? "no user has this name and password"
-							: 'no user has this name and password; this server has no accounts but "determined", without a password',
-					);
+				if (!isSole && !(await isRight(username.slice(0, 64), peer, password, user?.password))) {
+					throw wrongPassword();
 				}
 				const row = user as UserRow;
 				if (row.active === 0) {
@@ -139,10 +141,10 @@ export function createAuthService({
 		async createUser({ requestId, username, displayName, admin, password, remote }, { caller }) {
 			assertRequestId(requestId);
 			const answer = await findAnswer(db, requestId, CreateUserResponseSchema);
-			if (answer !== undefined) {
+			if (answer?.user?.username === username) {
 				return answer;
 			}
-			assertAdmin(caller);
+			const by = asAdmin(caller);
 			assertUsername(username);
 			assertPlainText("display_name", displayName, longestDisplayName);
 			if (remote && password !== "") {
@@ -153,9 +155,14 @@ export function createAuthService({
 			}
 			const user = { username, displayName, admin, remote, password: remote ? null : await hashPassword(password) };
 			const created = await db.write((tx) =>
-				once(tx, requestId, CreateUserResponseSchema, async () =>
-					create(CreateUserResponseSchema, { user: await createUser(tx, user) }),
-				),
+				once(tx, requestId, CreateUserResponseSchema, async () => {
+					await assertStillIn(tx, by);
+					if (by.tokenId === undefined) {
+						// Whoever logged in while everyone could is to log in again, now that not everyone can.
+						await revokeAllTokens(tx);
+					}
+					return create(CreateUserResponseSchema, { user: await createUser(tx, user) });
+				}),
 			);
 			await sessions.accountsChanged();
 			return created;
@@ -212,6 +219,10 @@ export function createAuthService({
 			const exceptTokenId = active === false ? 0 : (user.tokenId ?? 0);
 			const changed = await db.write((tx) =>
 				once(tx, requestId, UpdateUserResponseSchema, async () => {
+					await assertStillIn(tx, user);
+					if (user.tokenId === undefined && password !== undefined) {
+						await revokeAllTokens(tx);
+					}
 					if (areRevoked) {
 						await revokeTokensOf(tx, userId, exceptTokenId);
 					}
@@ -242,7 +253,10 @@ export function createAuthService({
 				);
 			}
 			return secrets.once(CreateTokenRequestSchema, request, `${user.userId}`, () =>
-				issue({ userId: owner, description, expireTime: endTime }, (tx) => assertActive(tx, owner)),
+				issue({ userId: owner, description, expireTime: endTime }, async (tx) => {
+					await assertStillIn(tx, user);
+					await assertActive(tx, owner);
+				}),
 			);
 		},
 
@@ -251,12 +265,14 @@ export function createAuthService({
 			assertRequestId(requestId);
 			assertId("trial_id", trialId);
 			assertNotNegative("trial_run_id", trialRunId);
-			const { userId } = asUser(caller);
+			const user = asUser(caller);
+			const { userId } = user;
 			assertAccounts();
 			const token = { userId, trialId, trialRunId, description: `workers of trial ${trialId}` };
 			const ofAnyRun = trialRunId === 0 ? { expireTime: now() + tokenMs } : {};
 			return secrets.once(CreateWorkerTokenRequestSchema, request, `${userId}`, () =>
 				issue({ ...token, ...ofAnyRun }, async (tx) => {
+					await assertStillIn(tx, user);
 					await getTrialRow(tx, trialId);
 					const run = trialRunId === 0 ? undefined : await getRunRow(tx, trialId, trialRunId);
 					if (run !== undefined && !isOpen(run)) {
@@ -306,6 +322,15 @@ export function createAuthService({
 		},
 	};
 
+	function wrongPassword(): MillraceError {
+		return new MillraceError(
+			"unauthenticated",
+			sessions.hasAccounts
+				? "no user has this name and password"
+				: 'no user has this name and password; this server has no accounts but "determined", without a password',
+		);
+	}
+
 	function assertAccounts(): void {
 		if (!sessions.hasAccounts) {
 			throw new MillraceError(
@@ -321,20 +346,26 @@ export function createAuthService({
 			return;
 		}
 		const { username, password } = await getUserRow(db, userId);
-		if (password !== null && !(await isRight(username, peer, oldPassword, password))) {
+		if (password === null && !user.isAdmin) {
+			// Whoever has found a token of a program would have a way in for good.
+			throw new MillraceError("permission_denied", "a remote user gets a password from an admin; ask one of them");
+		}
+		const isKnown = oldPassword.length <= longestPassword && (await isRight(username, peer, oldPassword, password));
+		if (password !== null && !isKnown) {
 			throw new MillraceError("permission_denied", "old_password is wrong; give the present password of this user");
 		}
 	}
 }
 
-/** Throws `unauthenticated` or `permission_denied` if the caller does not manage accounts. */
-function assertAdmin(caller: Caller): void {
+/** Returns a caller who manages accounts. Throws `unauthenticated` or `permission_denied` if this one does not. */
+function asAdmin(caller: Caller): UserCaller {
 	if (caller.kind === "anonymous") {
 		throw new MillraceError("unauthenticated", "this server has accounts; log in as an admin");
 	}
 	if (caller.kind !== "user" || !caller.isAdmin) {
 		throw new MillraceError("permission_denied", "only admins make users; ask one of them");
 	}
+	return caller;
 }
 
 function asUser(caller: Caller): UserCaller {

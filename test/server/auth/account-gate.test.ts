@@ -258,6 +258,7 @@ describe("AccountGate", { timeout: 120_000 }, async () => {
 			}
 		})();
 		await waitUntil("the stream", () => isOpen);
+		const early = await auth.login({ requestId: randomUUID(), username: "determined", password: "" });
 		const requestId = randomUUID();
 		const first = { requestId, username: "root", admin: true, password: "the first password" };
 		await assert.rejects(
@@ -267,6 +268,11 @@ describe("AccountGate", { timeout: 120_000 }, async () => {
 		const { user } = await auth.createUser(first);
 		await assert.rejects(following, errorWith("unauthenticated", /has accounts from now on/));
 		assert.deepEqual((await auth.createUser(first)).user, user, "the answer may have been lost");
+		await assert.rejects(
+			bare.client(AuthService, early.secret).getMe({}),
+			errorWith("unauthenticated", /token was revoked/),
+			"a login from before is none",
+		);
 		await assert.rejects(
 			auth.createUser({ ...first, requestId: randomUUID(), username: "other" }),
 			errorWith("unauthenticated", /log in as an admin/),

@@ -46,6 +46,7 @@ describe("AuthService", { timeout: 120_000 }, async () => {
 		assert.equal(await said("nobody", passwords.bob), wrong);
 		assert.equal(await said("determined", ""), wrong);
 		assert.equal(await said("bob", ""), wrong);
+		assert.equal(await said("bob", "x".repeat(1_000_000)), wrong, "nobody hashes a megabyte");
 	});
 
 	it("slows the eleventh attempt after ten wrong passwords, of this user only", async () => {
@@ -143,6 +144,10 @@ describe("AuthService", { timeout: 120_000 }, async () => {
 		const made = await ada.createToken({ requestId: randomUUID(), userId, description: "nightly", expireTime });
 		const robot = server.client(AuthService, made.secret);
 		assert.equal((await robot.getMe({})).user?.remote, true);
+		await assert.rejects(
+			robot.updateUser({ requestId: randomUUID(), userId, password: "a way in for good" }),
+			errorWith("permission_denied", /a remote user gets a password from an admin/),
+		);
 		assert.deepEqual((await robot.listTokens({})).tokens, [made.token]);
 		assert.ok((await ada.listTokens({})).tokens.length > 3);
 		await assert.rejects(login("robot", ""), errorWith("unauthenticated", /no user has/));

@@ -34,6 +34,7 @@ export const accounts: Migration = {
 			revoke_time INTEGER
 		) STRICT`,
 		"CREATE INDEX tokens_by_user ON tokens (user_id)",
+		"CREATE INDEX tokens_by_end ON tokens (expire_time)",
 		"CREATE INDEX tokens_by_trial ON tokens (trial_id) WHERE trial_id IS NOT NULL",
 		// No reference to the token, which may be forgotten before the line is.
 		`CREATE TABLE audit_log (
@@ -47,5 +48,6 @@ export const accounts: Migration = {
 			outcome TEXT NOT NULL
 		) STRICT`,
 		"CREATE INDEX audit_log_by_user ON audit_log (username)",
+		"CREATE INDEX audit_log_by_time ON audit_log (time)",
 	],
 };
