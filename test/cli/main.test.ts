@@ -6,6 +6,7 @@ import { readServerAddress } from "../../src/data-directory.js";
 import { openConnection } from "../../src/sdk/connection.js";
 import { startServer } from "../../src/server/index.js";
 import { version } from "../../src/version.js";
+import { seedTrial } from "../support/seed-trial.js";
 import { type CommandEnd, type RunningCommand, runMillrace, startCommand } from "../support/start-command.js";
 import { tempDir } from "../support/temp-dir.js";
 import { waitUntil } from "../support/wait-until.js";
@@ -72,6 +73,25 @@ describe("millrace trial", { timeout: 60_000 }, () => {
 		const message = `millrace: there is no data directory ${join(folder, ".millrace")}; run this in the folder of the run, or give --data or --server\n`;
 		assert.deepEqual(pick(end), { code: 2, stdout: "", stderr: message });
 		assert.deepEqual(readdirSync(folder), []);
+	});
+
+	it("ends quietly when the reader of a long list has seen enough", async () => {
+		const server = await startServer({ dataDirectory: tempDir(), port: 0 });
+		const connection = openConnection(server.address);
+		try {
+			const { report } = await seedTrial(connection);
+			await report(
+				"inference",
+				Array.from({ length: 3_000 }, (_, i) => ({ index: i, text: "x".repeat(100) })),
+			);
+			const line = `{ MAIN trial metrics 1 --server ${server.address}; echo "code $?" >&2; } | head -n 2`;
+			const { stdout, stderr } = await shell(line);
+			assert.match(stdout, /^RUN .*\n {2}1 .* index=0 text=x+\n$/);
+			assert.equal(stderr, "code 141\n");
+		} finally {
+			connection.close();
+			await server.close();
+		}
 	});
 
 	it("pauses and activates a trial, and says its state", async () => {
