@@ -7,6 +7,7 @@ import { AccountsClient } from "./accounts-client.js";
 import { assertBoolean } from "./assert-boolean.js";
 import { assertNumber } from "./assert-number.js";
 import { assertKnownOptions } from "./assert-options.js";
+import { assertSecret } from "./assert-secret.js";
 import { assertString, checkedStrings } from "./assert-string.js";
 import { type AsyncList, pagedList } from "./async-list.js";
 import { Checkpoint, checkpointList, fetchCheckpoint, type ListCheckpointsOptions } from "./checkpoint.js";
@@ -76,7 +77,10 @@ export interface CreateTrialOptions {
  */
 export class Client extends AccountsClient {
 	constructor(options: ClientOptions = {}) {
-		assertKnownOptions(options, "Client", ["server", "dataDirectory", "connection"]);
+		assertKnownOptions(options, "Client", ["server", "dataDirectory", "token", "connection"]);
+		if (options.token !== undefined) {
+			assertSecret(options.token, "token");
+		}
 		for (const name of ["server", "dataDirectory"] as const) {
 			if (options[name] !== undefined) {
 				assertString(options[name], name);

@@ -4,9 +4,10 @@ import { MillraceError } from "../errors.js";
 import { sleep } from "../rpc/retry.js";
 import { type Connection, openConnection } from "./connection.js";
 import { startEmbeddedServer } from "./embedded-server.js";
+import { shownToken, type TokenChoice } from "./shown-token.js";
 
-/** Which server to use. */
-export interface ServerChoice {
+/** Which server to use, and how. */
+export interface ServerChoice extends TokenChoice {
 	/** The address of a server as `host:port`. Default: the environment's MILLRACE_SERVER, unless a directory is given. */
 	readonly server?: string | undefined;
 	/**
@@ -25,19 +26,44 @@ const contentionMs = 30_000;
  * Connects to the first of these: the server that was named; `MILLRACE_SERVER`, unless a data directory was
  * named; the live server of the data directory; an embedded server that is started on it for the purpose.
  *
- * Throws `invalid_argument` if the named address is malformed, `failed_precondition` with the server's own
- * words if an embedded one cannot start.
+ * Throws `invalid_argument` if the named address or the token is malformed, `failed_precondition` with the server's own
+ * words if an embedded one cannot start, and if others can read the file of `millrace user login`.
  */
 export async function connect(choice: ServerChoice = {}): Promise<Connection> {
 	if (choice.server) {
-		return openConnection(choice.server);
+		return openNamed(choice.server, choice);
 	}
 	const named = choice.dataDirectory ? "" : process.env.MILLRACE_SERVER;
 	if (named) {
-		return openConnection(named, {}, "MILLRACE_SERVER");
+		return openNamed(named, choice, "MILLRACE_SERVER");
 	}
 	const directory = dataDirectory(choice.dataDirectory);
-	return (await connectToLiveServer(directory)) ?? (await connectToEmbeddedServer(directory));
+	const connection = (await connectToLiveServer(directory)) ?? (await connectToEmbeddedServer(directory));
+	const { channel } = connection;
+	try {
+		channel.security = { ...channel.security, token: shownToken(choice, loginNames(connection, directory)) };
+		return connection;
+	} catch (error) {
+		connection.close();
+		throw error;
+	}
+}
+
+/**
+ * Returns what a login to a server is kept by: its address, or for one that was found by its data directory that
+ * directory's real path, and the address where it lasts.
+ */
+export function loginNames({ address }: Pick<Connection, "address">, directory?: string): string[] {
+	if (directory === undefined) {
+		return [address.toLowerCase()];
+	}
+	const isLasting = readServerAddress(directory)?.embedded === false;
+	return [realpathSync(directory), ...(isLasting ? [address.toLowerCase()] : [])];
+}
+
+function openNamed(address: string, choice: TokenChoice, name?: string): Connection {
+	const token = shownToken(choice, loginNames({ address }));
+	return openConnection(address, { security: { token } }, name);
 }
 
 /** Connects to the server that serves a data directory; undefined if none does. */

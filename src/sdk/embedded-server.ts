@@ -51,7 +51,8 @@ export async function startEmbeddedServer(
 		}
 		const child = spawn(process.execPath, command, {
 			detached: true,
-			env: { ...process.env, MILLRACE_PARENT_PIPE: "" },
+			// A token is for those who call.
+			env: { ...process.env, MILLRACE_PARENT_PIPE: "", MILLRACE_TOKEN: "" },
 			stdio: ["ignore", "pipe", log.file],
 		});
 		try {

@@ -6,9 +6,10 @@ import { assertSecret } from "./assert-secret.js";
 import { assertString } from "./assert-string.js";
 import type { ServerChoice } from "./connect.js";
 import type { Connection } from "./connection.js";
+import { forgetToken } from "./token-file.js";
 
 /** Who logs in, and where. */
-export interface LoginOptions extends ServerChoice {
+export interface LoginOptions extends Omit<ServerChoice, "token"> {
 	/** The user's name. */
 	readonly username: string;
 	/** The password. */
@@ -59,4 +60,7 @@ export async function logOut({ auth, channel }: Connection): Promise<void> {
 		}
 	}
 	channel.security = { ...channel.security, token: undefined };
+	if (token !== undefined) {
+		forgetToken(token);
+	}
 }
