@@ -11,9 +11,16 @@ import { addRunCommand } from "./run.js";
 import { addServerCommand } from "./server.js";
 import type { Terminal } from "./terminal.js";
 import { addTrialCommand } from "./trial.js";
+import { addUserCommand } from "./user.js";
 
 /** Errors that the user of the command can mend. */
-const usageErrors = new Set(["invalid_argument", "not_found", "failed_precondition", "already_exists"]);
+const usageErrors = new Set([
+	"invalid_argument",
+	"not_found",
+	"failed_precondition",
+	"already_exists",
+	"unauthenticated",
+]);
 
 /** Commands that a broken pipe must not end at once: they have a trial, workers or others' connections to look after. */
 const ownersOfWork = new Set(["run", "launch", "server"]);
@@ -45,6 +52,7 @@ export function createProgram(terminal: Terminal): Command {
 	addTrialCommand(program, terminal);
 	addCheckpointCommand(program, terminal);
 	addModelCommand(program, terminal);
+	addUserCommand(program, terminal);
 	nameHelp(program, "millrace");
 	return program;
 }

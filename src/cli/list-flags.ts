@@ -3,11 +3,15 @@ import type { OrderBy } from "../sdk/index.js";
 import { choiceOption } from "./choice-option.js";
 import { addJsonFlag, type JsonFlag } from "./json-flag.js";
 
+/** How much of a list is shown, and how. */
+export interface LimitFlags extends JsonFlag {
+	limit?: number;
+}
+
 /** How a list is sorted, how much of it is shown, and how. */
-export interface ListFlags<K extends string = never> extends JsonFlag {
+export interface ListFlags<K extends string = never> extends LimitFlags {
 	sortBy?: K;
 	orderBy?: OrderBy;
-	limit?: number;
 }
 
 /** Adds the flags of a list that can be sorted by some keys. */
@@ -15,10 +19,13 @@ export function addListFlags(command: Command, sortKeys: readonly string[] = [])
 	if (sortKeys.length > 0) {
 		command.addOption(choiceOption("--sort-by <key>", "what to sort by", sortKeys));
 	}
-	command
-		.addOption(choiceOption("--order-by <direction>", "in which direction", ["ASC", "DESC"]))
-		.option("--limit <number>", "only the first, so many", limit);
-	return addJsonFlag(command, "a line each");
+	command.addOption(choiceOption("--order-by <direction>", "in which direction", ["ASC", "DESC"]));
+	return addLimitFlags(command);
+}
+
+/** Adds the flags of a list whose order is given. */
+export function addLimitFlags(command: Command): Command {
+	return addJsonFlag(command.option("--limit <number>", "only the first, so many", limit), "a line each");
 }
 
 /** Returns the options of the SDK by which a list is sorted. */

@@ -2,6 +2,8 @@ import { existsSync } from "node:fs";
 import type { Command } from "commander";
 import { dataDirectory } from "../data-directory.js";
 import { MillraceError } from "../errors.js";
+import { connect, type ServerChoice } from "../sdk/connect.js";
+import type { Connection } from "../sdk/connection.js";
 import type { Client } from "../sdk/index.js";
 
 /** Which server a command asks. */
@@ -21,6 +23,11 @@ export function addServerFlags(command: Command): Command {
 	return command
 		.option("--data <directory>", "the data directory (default: MILLRACE_DATA, else .millrace)")
 		.option("--server <host:port>", "the server (default: MILLRACE_SERVER, else the data directory's)");
+}
+
+/** Returns the server that the flags name, as `Client` and `connect` take it. */
+export function serverChoice(flags: ServerFlags): ServerChoice {
+	return { server: flags.server, dataDirectory: flags.data };
 }
 
 /** Returns the address of the server, if the flags or the environment name one rather than a data directory. */
@@ -43,11 +50,28 @@ export async function withClient(
 		assertServerOrData(flags);
 	}
 	const { Client } = await import("../sdk/index.js");
-	const client = new Client({ server: flags.server, dataDirectory: flags.data });
+	const client = new Client(serverChoice(flags));
 	try {
 		await action(client);
 	} finally {
 		await client.close();
+	}
+}
+
+/** As `withClient`, with a connection, for what is about the connection itself. `token` is shown instead of the usual one. */
+export async function withConnection(
+	flags: ServerFlags,
+	action: (connection: Connection) => Promise<void>,
+	{ mayCreate = false, token }: ServerUse & { readonly token?: string } = {},
+): Promise<void> {
+	if (!mayCreate) {
+		assertServerOrData(flags);
+	}
+	const connection = await connect({ ...serverChoice(flags), token });
+	try {
+		await action(connection);
+	} finally {
+		connection.close();
 	}
 }
 

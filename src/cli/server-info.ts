@@ -25,15 +25,21 @@ async function printInfo(flags: ServerFlags & JsonFlag, terminal: Terminal): Pro
 	assertServerOrData(flags);
 	const connection = await connect({ server: flags.server, dataDirectory: flags.data });
 	try {
-		const { version, clusterId, dataDirectory, defaultStorage } = await connection.server.getServerInfo({});
+		const { version, clusterId, dataDirectory, defaultStorage, hasAccounts } = await connection.server.getServerInfo(
+			{},
+		);
 		const { address } = connection;
 		const storage = storageOf(defaultStorage);
-		await printDescription(terminal, flags, { address, version, clusterId, dataDirectory, storage }, [
+		await printDescription(terminal, flags, { address, version, clusterId, dataDirectory, storage, hasAccounts }, [
 			{ label: "Address", text: address },
 			{ label: "Version", text: version },
 			{ label: "Cluster id", text: clusterId },
 			{ label: "Data directory", text: dataDirectory },
 			{ label: "Storage", text: `${storage.type} ${storage.path}`.trim() },
+			{
+				label: "Accounts",
+				text: hasAccounts ? "yes: callers show a token" : "no: everyone who reaches it may do everything",
+			},
 		]);
 	} finally {
 		connection.close();

@@ -1,5 +1,6 @@
 import { createInterface } from "node:readline/promises";
-import type { Readable, Writable } from "node:stream";
+import { type Readable, Writable } from "node:stream";
+import { text } from "node:stream/consumers";
 import { styleText } from "node:util";
 import { MillraceError } from "../errors.js";
 
@@ -123,18 +124,56 @@ export class Terminal {
 
 	/** Asks a question that is answered with yes or no; everything but "y" and "yes" is no. Undefined where nobody can be asked. */
 	async confirm(question: string): Promise<boolean | undefined> {
+		const answer = await this.#ask(`${question} [y/N] `);
+		return answer === undefined ? undefined : /^y(es)?$/i.test(answer.trim());
+	}
+
+	/** Asks for a text in one line. "" where the input ends before it, undefined where nobody can be asked. */
+	ask(question: string): Promise<string | undefined> {
+		return this.#ask(`${question}: `);
+	}
+
+	/** As `ask`, for what nobody else may see: what is typed is not shown. */
+	askSecret(question: string): Promise<string | undefined> {
+		return this.#ask(`${question}: `, true);
+	}
+
+	/** Reads what is piped into this command to its end, and returns its lines. Undefined where a person would have to type it. */
+	async readLines(): Promise<string[] | undefined> {
+		const { stdin } = this.#streams;
+		if (stdin.isTTY) {
+			return undefined;
+		}
+		const lines = (await text(stdin)).split(/\r?\n/);
+		return lines.at(-1) === "" ? lines.slice(0, -1) : lines;
+	}
+
+	async #ask(question: string, isSecret = false): Promise<string | undefined> {
 		const { stdin, stderr } = this.#streams;
 		if (!stdin.isTTY || !stderr.isTTY) {
 			return undefined;
 		}
-		const lines = createInterface({ input: stdin, output: stderr, terminal: false });
+		const prompt = `millrace: ${question}`;
+		// A terminal of readline's shows what is typed by itself, so that a place that keeps nothing hides it.
+		const lines = isSecret
+			? createInterface({ input: stdin, output: nowhere(), terminal: true, historySize: 0 })
+			: createInterface({ input: stdin, output: stderr, terminal: false });
+		if (isSecret) {
+			this.write(prompt);
+		}
 		try {
 			// Without it the end of the input, as by Ctrl-D, would be waited for as an answer.
 			const ended = new Promise<string>((resolve) => lines.once("close", () => resolve("")));
-			const answer = await Promise.race([lines.question(`millrace: ${question} [y/N] `), ended]);
-			return /^y(es)?$/i.test(answer.trim());
+			return await Promise.race([lines.question(isSecret ? "" : prompt), ended]);
 		} finally {
 			lines.close();
+			if (isSecret) {
+				this.write("\n");
+			}
 		}
 	}
+}
+
+function nowhere(): Writable {
+	return new Writable({ write: (_chunk, _encoding, done) => done() });
 }

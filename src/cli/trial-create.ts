@@ -2,10 +2,11 @@ import type { Command } from "commander";
 import { dataDirectory, readServerAddress } from "../data-directory.js";
 import { hparamsOf } from "../experiment-config.js";
 import { readExperimentFile } from "../launcher/experiment-file.js";
-import { resumeCommand } from "../launcher/resume-command.js";
-import type { Client } from "../sdk/index.js";
+import { resumeCommand, serverFlags } from "../launcher/resume-command.js";
+import type { Connection } from "../sdk/connection.js";
+import { Client } from "../sdk/index.js";
 import { addExample } from "./example.js";
-import { addServerFlags, namedServer, type ServerFlags, withClient } from "./server-flags.js";
+import { addServerFlags, namedServer, type ServerFlags, withConnection } from "./server-flags.js";
 import type { Terminal } from "./terminal.js";
 
 /** Adds `millrace trial create`: it records a trial whose workers others start. */
@@ -15,12 +16,19 @@ export function addTrialCreateCommand(trial: Command, terminal: Terminal): void 
 		.description("record the experiment of a YAML file with a trial, without running it, and print the trial's id")
 		.argument("<config>", "the experiment's YAML file, with Determined's keys");
 	addServerFlags(command).action((path: string, flags: ServerFlags) =>
-		withClient(flags, (client) => createTrial(client, path, flags, terminal), { mayCreate: true }),
+		withConnection(flags, (connection) => createTrial(connection, path, flags, terminal), { mayCreate: true }),
 	);
 	addExample(command, "trial create experiment.yaml");
 }
 
-async function createTrial(client: Client, path: string, flags: ServerFlags, terminal: Terminal): Promise<void> {
+async function createTrial(
+	connection: Connection,
+	path: string,
+	flags: ServerFlags,
+	terminal: Terminal,
+): Promise<void> {
+	const client = new Client({ connection });
+	const { hasAccounts } = await connection.server.getServerInfo({});
 	const { config, warnings } = readExperimentFile(path);
 	for (const warning of warnings) {
 		terminal.say(`warning: ${path}: ${warning}`);
@@ -37,6 +45,11 @@ async function createTrial(client: Client, path: string, flags: ServerFlags, ter
 		`torchrun, mpirun, srun and the like run it with ${assignments({ ...server, MILLRACE_TRIAL_ID: String(id) })}`,
 		`on N nodes, on each: npx millrace launch ${nodes} --server ${address} --trial ${id} -- WORKER`,
 	];
+	if (hasAccounts) {
+		const place = { dataDirectory: dataDirectory(flags.data), server: namedServer(flags) };
+		const words = ["npx millrace trial token", id, ...serverFlags(place)];
+		lines.push(`workers that millrace run does not start need a token in MILLRACE_TOKEN: ${words.join(" ")}`);
+	}
 	for (const line of lines) {
 		terminal.say(line);
 	}

@@ -11,6 +11,7 @@ import { addTrialErrorsCommands } from "./trial-errors.js";
 import { addTrialListFlags, printTrials, type TrialListFlags } from "./trial-list.js";
 import { addTrialLogsCommand } from "./trial-logs.js";
 import { addTrialOutputsCommand } from "./trial-outputs.js";
+import { addTrialTokenCommand } from "./trial-token.js";
 import { addTrialWatchCommand } from "./trial-watch.js";
 import { addVerb, onServer } from "./verb.js";
 
@@ -19,6 +20,7 @@ export function addTrialCommand(program: Command, terminal: Terminal): void {
 	const trial = program.command("trial").summary("show and control trials").description("Show and control trials.");
 	addExample(trial, "trial list", "trial metrics 5 --chart");
 	addTrialCreateCommand(trial, terminal);
+	addTrialTokenCommand(trial, terminal);
 
 	const list = addVerb(trial, "list", "list trials, the newest first", "", "--experiment 2 --sort-by DURATION").option(
 		"--experiment <id>",

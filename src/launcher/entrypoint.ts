@@ -18,26 +18,35 @@ export interface Entrypoint {
 	readonly stderr: OutputStream;
 }
 
-/** Starts the entrypoint for a run whose server is at `address`, and passes its output on above the status line. */
+/** What an entrypoint works for, and with which server. */
+export interface RunPlace {
+	readonly run: TrialRun;
+	/** The server's, as `host:port`. */
+	readonly address: string;
+	/** What the workers show to it, in place of the token of whoever runs them; undefined if it asks for none. */
+	readonly token: string | undefined;
+}
+
+/** Starts the entrypoint for a run, and passes its output on above the status line. */
 export async function startEntrypoint(
-	run: TrialRun,
-	address: string,
+	place: RunPlace,
 	entrypoint: Entrypoint,
 	status: StatusLine,
 ): Promise<ProcessGroup> {
 	const { command, directory, stdout, stderr } = entrypoint;
-	const env = environmentOf(run, address, entrypoint);
+	const env = environmentOf(place, entrypoint);
 	const group = await ProcessGroup.start(command, { cwd: directory, env });
 	group.stdout.on("data", (data: Uint8Array) => status.passThrough(stdout, data));
 	group.stderr.on("data", (data: Uint8Array) => status.passThrough(stderr, data));
 	return group;
 }
 
-function environmentOf(run: TrialRun, address: string, entrypoint: Entrypoint): NodeJS.ProcessEnv {
+function environmentOf({ run, address, token }: RunPlace, entrypoint: Entrypoint): NodeJS.ProcessEnv {
 	const { config, dataDirectory, graceMs } = entrypoint;
 	return {
 		...process.env,
 		...environmentVariablesOf(config),
+		...(token !== undefined && { MILLRACE_TOKEN: token }),
 		MILLRACE_SERVER: address,
 		MILLRACE_DATA: dataDirectory,
 		MILLRACE_TRIAL_ID: String(run.trialId),

@@ -2,7 +2,8 @@ import { hostname } from "node:os";
 import { timestampNow } from "@bufbuild/protobuf/wkt";
 import { LogLevel, LogStream } from "../gen/millrace/v1/log_pb.js";
 import { areLogsKept } from "../logs-kept.js";
-import { type Connection, openConnection } from "../sdk/connection.js";
+import { openNamed } from "../sdk/connect.js";
+import type { Connection } from "../sdk/connection.js";
 import { parseLogLevel } from "../sdk/log-level.js";
 import { LogShipper } from "../sdk/log-shipper.js";
 import type { PrintedLine } from "./launch.js";
@@ -27,10 +28,10 @@ export class LineKeeper {
 			return undefined;
 		}
 		try {
-			const connection = openConnection(environment.MILLRACE_SERVER);
+			const connection = openNamed(environment.MILLRACE_SERVER, {}, environment);
 			return new LineKeeper(connection, trialId, idFrom(environment.MILLRACE_TRIAL_RUN_ID));
 		} catch {
-			// The address is malformed, as each worker will say.
+			// The address or the token is malformed, as each worker will say.
 			return undefined;
 		}
 	}

@@ -72,6 +72,16 @@ export class OwnedRuns {
 		}
 	}
 
+	/** Makes the token for the workers of the current run; undefined where the server has no accounts. */
+	async createWorkerToken(): Promise<string | undefined> {
+		const { auth, server } = this.#connection;
+		if (!(await server.getServerInfo({})).hasAccounts) {
+			return undefined;
+		}
+		const { trialId, trialRunId } = given(this.#run);
+		return (await auth.createWorkerToken({ requestId: randomUUID(), trialId, trialRunId })).secret;
+	}
+
 	/** Keeps the current run ours, until what this returns is closed. */
 	keep(events: RunLeaseEvents): RunLease {
 		return new RunLease(this.#connection, given(this.#run), this.#ownerUuid, events);

@@ -26,7 +26,8 @@ export function errorsCommand(trialId: number, place: TrialPlace, currentDirecto
 	return ["npx millrace trial errors", trialId, ...serverFlags(place, currentDirectory)].join(" ");
 }
 
-function serverFlags({ dataDirectory, server }: TrialPlace, currentDirectory: string): string[] {
+/** Returns the flags of a command that lead it to a server from a directory, quoted for the shell. */
+export function serverFlags({ dataDirectory, server }: TrialPlace, currentDirectory: string = process.cwd()): string[] {
 	if (server !== undefined) {
 		return ["--server", quote(server)];
 	}

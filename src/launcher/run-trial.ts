@@ -176,7 +176,8 @@ class TrialOwner {
 	/** Runs the entrypoint until nothing is left of it, and keeps the run ours meanwhile. */
 	async #execute(runs: OwnedRuns): Promise<ProcessEnd> {
 		const { address } = this.#options.connection;
-		const group = await startEntrypoint(given(runs.current), address, this.#options, this.#status);
+		const place = { run: given(runs.current), address, token: await runs.createWorkerToken() };
+		const group = await startEntrypoint(place, this.#options, this.#status);
 		this.#group = group;
 		let callOff = () => {};
 		const lease = runs.keep({

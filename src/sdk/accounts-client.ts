@@ -65,9 +65,9 @@ export abstract class AccountsClient {
 		assertLogin(options);
 		const isElsewhere = namesServer(options);
 		const connection = isElsewhere ? new LazyConnection(() => connect(options)) : this.#connection;
-		let user: UserMessage;
+		let user: UserMessage | undefined;
 		try {
-			user = await logIn(await connection.get(), options);
+			({ user } = await logIn(await connection.get(), options));
 		} catch (error) {
 			if (isElsewhere) {
 				await connection.close();
@@ -79,7 +79,7 @@ export abstract class AccountsClient {
 			this.#connection = connection;
 			this.#session = sessionOf(connection);
 		}
-		return new User(this.#session, user);
+		return new User(this.#session, user as UserMessage);
 	}
 
 	/**

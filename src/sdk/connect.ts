@@ -35,7 +35,7 @@ export async function connect(choice: ServerChoice = {}): Promise<Connection> {
 	}
 	const named = choice.dataDirectory ? "" : process.env.MILLRACE_SERVER;
 	if (named) {
-		return openNamed(named, choice, "MILLRACE_SERVER");
+		return openNamed(named, choice, process.env, "MILLRACE_SERVER");
 	}
 	const directory = dataDirectory(choice.dataDirectory);
 	const connection = (await connectToLiveServer(directory)) ?? (await connectToEmbeddedServer(directory));
@@ -61,8 +61,20 @@ export function loginNames({ address }: Pick<Connection, "address">, directory?:
 	return [realpathSync(directory), ...(isLasting ? [address.toLowerCase()] : [])];
 }
 
-function openNamed(address: string, choice: TokenChoice, name?: string): Connection {
-	const token = shownToken(choice, loginNames({ address }));
+/**
+ * Makes a connection to a server whose address was named. Nothing is sent before the first call.
+ *
+ * @param name How an error calls the address.
+ *
+ * Throws what `connect` does.
+ */
+export function openNamed(
+	address: string,
+	choice: TokenChoice = {},
+	environment: NodeJS.ProcessEnv = process.env,
+	name?: string,
+): Connection {
+	const token = shownToken(choice, loginNames({ address }), environment);
 	return openConnection(address, { security: { token } }, name);
 }
 

@@ -1,6 +1,6 @@
 import { randomUUID } from "node:crypto";
 import { isMillraceError } from "../errors.js";
-import type { User as UserMessage } from "../gen/millrace/v1/auth_pb.js";
+import type { LoginResponse } from "../gen/millrace/v1/auth_service_pb.js";
 import { assertKnownOptions } from "./assert-options.js";
 import { assertSecret } from "./assert-secret.js";
 import { assertString } from "./assert-string.js";
@@ -34,14 +34,14 @@ export function namesServer({ server, dataDirectory }: LoginOptions): boolean {
 	return server !== undefined || dataDirectory !== undefined;
 }
 
-/** Changes a name and a password into a token, which the connection shows from then on. Returns whose it is. */
+/** Changes a name and a password into a token, which the connection shows from then on. Returns it, and whose it is. */
 export async function logIn(
 	{ auth, channel }: Connection,
 	{ username, password }: Pick<LoginOptions, "username" | "password">,
-): Promise<UserMessage> {
-	const { secret, user } = await auth.login({ requestId: randomUUID(), username, password });
-	channel.security = { ...channel.security, token: secret };
-	return user as UserMessage;
+): Promise<LoginResponse> {
+	const answer = await auth.login({ requestId: randomUUID(), username, password });
+	channel.security = { ...channel.security, token: answer.secret };
+	return answer;
 }
 
 /**

@@ -49,12 +49,12 @@ describe("millrace experiment", { timeout: 120_000 }, () => {
 		const unasked = `millrace: nobody can be asked here whether to ${what}; give --yes if it is meant\n`;
 		assert.deepEqual(await remove(), { code: 2, stdout: "", stderr: unasked });
 		for (const answer of ["n", "", "yikes"]) {
-			const end = await remove({ answer });
+			const end = await remove({ answers: [answer] });
 			assert.deepEqual([end.code, end.stdout], [1, ""]);
 			assert.ok(end.stderr.startsWith(`millrace: ${what}, for good? [y/N] `), end.stderr);
 			assert.match(end.stderr, /millrace: nothing was deleted\n$/);
 		}
-		assert.equal((await remove({ answer: "y" })).stdout, `experiment ${id}: deleted\n`);
+		assert.equal((await remove({ answers: ["y"] })).stdout, `experiment ${id}: deleted\n`);
 	});
 
 	it("sets what is said of an experiment", async () => {

@@ -9,8 +9,10 @@ export interface Surroundings {
 	readonly rows?: number | undefined;
 	/** The environment. Default: one of UTF-8, without colours. */
 	readonly env?: Readonly<Record<string, string>> | undefined;
-	/** What a person at the terminal answers. Default: stdin is a file. */
-	readonly answer?: string | undefined;
+	/** What a person at the terminal answers, to each question one. Default: stdin is a file. */
+	readonly answers?: readonly string[] | undefined;
+	/** What is in the file that stdin is. Default: nothing. */
+	readonly input?: string | undefined;
 	/** The time, in milliseconds. Default: the system's clock. */
 	readonly now?: number | (() => number) | undefined;
 }
@@ -26,15 +28,24 @@ export interface KeptTerminal {
 
 /** Makes a terminal that keeps what is written. */
 export function keptTerminal(surroundings: Surroundings = {}): KeptTerminal {
-	const { columns, rows, env = { LANG: "C.UTF-8", NO_COLOR: "1" }, answer, now } = surroundings;
+	const { columns, rows, env = { LANG: "C.UTF-8", NO_COLOR: "1" }, answers, input, now } = surroundings;
 	const stdout = Object.assign(new Kept(), { isTTY: columns !== undefined, columns, rows });
-	const stderr = new Kept();
 	const stdin = new PassThrough();
-	stdin.end(answer === undefined ? undefined : `${answer}\n`);
+	const left = [...(answers ?? [])];
+	const stderr = new Kept((text) => {
+		if (answers !== undefined && /(: |\] )$/.test(text)) {
+			const answer = left.shift();
+			// As by Ctrl-D where there is none left.
+			setImmediate(() => (answer === undefined ? stdin.end() : stdin.write(`${answer}\n`)));
+		}
+	});
+	if (answers === undefined) {
+		stdin.end(input);
+	}
 	const terminal = new Terminal({
-		stdin: Object.assign(stdin, { isTTY: answer !== undefined }),
+		stdin: Object.assign(stdin, { isTTY: answers !== undefined }),
 		stdout,
-		stderr: Object.assign(stderr, { isTTY: answer !== undefined }),
+		stderr: Object.assign(stderr, { isTTY: answers !== undefined }),
 		env,
 		...(now !== undefined && { now: typeof now === "number" ? () => now : now }),
 	});
@@ -51,9 +62,17 @@ export function keptTerminal(surroundings: Surroundings = {}): KeptTerminal {
 
 class Kept extends Writable {
 	text = "";
+	readonly #onText: (text: string) => void;
+
+	/** @param onText Called with each text that is written. */
+	constructor(onText: (text: string) => void = () => {}) {
+		super();
+		this.#onText = onText;
+	}
 
 	override _write(chunk: Buffer, _encoding: BufferEncoding, done: () => void): void {
 		this.text += chunk.toString();
+		this.#onText(chunk.toString());
 		done();
 	}
 }

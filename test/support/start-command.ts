@@ -37,6 +37,8 @@ export interface StartCommandOptions {
 	/** Added to a clean environment; PATH and HOME are always there. */
 	readonly env?: Record<string, string>;
 	readonly cwd?: string;
+	/** All that it reads from its stdin. Default: the stdin stays open. */
+	readonly input?: string;
 	/** How long it may run, in milliseconds, before it is killed: one that hangs may not keep the tests from ending. Default 240,000. */
 	readonly limitMs?: number;
 }
@@ -66,6 +68,9 @@ export function startCommand(
 		killSignal: "SIGKILL",
 		...(options.cwd === undefined ? {} : { cwd: options.cwd }),
 	});
+	if (options.input !== undefined) {
+		child.stdin.end(options.input);
+	}
 	let stdout = "";
 	let stderr = "";
 	child.stdout.setEncoding("utf8").on("data", (text) => {
