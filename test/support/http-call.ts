@@ -24,12 +24,12 @@ export interface HttpCallOptions {
  * Calls a method by HTTP, in the form that its kind takes, and reads what comes to its end.
  *
  * @param address The server's `httpAddress`.
- * @param body The request as JSON.
+ * @param body The request, or its text as JSON.
  */
 export async function httpCall(
 	address: string | undefined,
 	method: DescMethod,
-	body: object = {},
+	body: object | string = {},
 	options: HttpCallOptions = {},
 ): Promise<HttpAnswer> {
 	const response = await httpRequest(address, method, body, options);
@@ -54,11 +54,11 @@ export async function httpCall(
 export function httpRequest(
 	address: string | undefined,
 	method: DescMethod,
-	body: object = {},
+	body: object | string = {},
 	{ token, headers, signal }: HttpCallOptions = {},
 ): Promise<Response> {
 	const streams = method.methodKind !== "unary";
-	const text = JSON.stringify(body);
+	const text = typeof body === "string" ? body : JSON.stringify(body);
 	return fetch(`${address}${methodPath(method)}`, {
 		method: "POST",
 		headers: {

@@ -1,4 +1,4 @@
-import type { IncomingMessage, ServerResponse } from "node:http";
+import type { IncomingMessage } from "node:http";
 import type { DescMethod } from "@bufbuild/protobuf";
 import { base64Decode } from "@bufbuild/protobuf/wire";
 import { MethodOptions_IdempotencyLevel } from "@bufbuild/protobuf/wkt";
@@ -63,10 +63,10 @@ export function arrivalOf(request: IncomingMessage, gone: AbortSignal): Arrival 
 	};
 }
 
-/** Returns a request as Connect's library reads it. Its body is read when the library asks for it, and not before. */
+/** Returns a request as Connect's library reads it. */
 export function connectRequest(
 	request: IncomingMessage,
-	response: ServerResponse,
+	body: AsyncIterable<Uint8Array>,
 	gone: AbortSignal,
 ): UniversalServerRequest {
 	const header = new Headers();
@@ -83,7 +83,7 @@ export function connectRequest(
 		method: request.method ?? "",
 		url: new URL(request.url ?? "/", "http://localhost").href,
 		header,
-		body: bodyOf(request, response),
+		body,
 		signal: gone,
 	};
 }
@@ -101,14 +101,6 @@ const headersThatMatter = [
 	"connect-accept-encoding",
 	"connect-protocol-version",
 ];
-
-async function* bodyOf(request: IncomingMessage, response: ServerResponse): AsyncGenerator<Uint8Array> {
-	if (request.headers.expect !== undefined) {
-		response.writeContinue();
-	}
-	// An iterator that destroys the request when it ends early would take away the connection, and with it the answer.
-	yield* request.iterator({ destroyOnReturn: false });
-}
 
 function queryOf(request: IncomingMessage): URLSearchParams {
 	return new URL(request.url ?? "/", "http://localhost").searchParams;

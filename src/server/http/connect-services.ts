@@ -1,12 +1,7 @@
 import type { IncomingMessage, ServerResponse } from "node:http";
 import type { DescMethod, DescMethodServerStreaming, DescMethodUnary, DescService, Message } from "@bufbuild/protobuf";
 import { type ConnectError, createConnectRouter, createContextKey, createContextValues } from "@connectrpc/connect";
-import {
-	createAsyncIterable,
-	type UniversalHandler,
-	type UniversalServerRequest,
-	type UniversalServerResponse,
-} from "@connectrpc/connect/protocol";
+import type { UniversalHandler, UniversalServerRequest, UniversalServerResponse } from "@connectrpc/connect/protocol";
 import { MillraceError } from "../../errors.js";
 import { AuthService } from "../../gen/millrace/v1/auth_service_pb.js";
 import { AdmittedCall } from "../../rpc/admitted-call.js";
@@ -21,6 +16,8 @@ import { arrivalOf, connectRequest, verbsOf, wrongForm } from "./connect-request
 import { gzipCompression } from "./gzip.js";
 import type { HttpServer } from "./http-server.js";
 import { refusesVerb, sendError } from "./json-answer.js";
+import { jsonFault } from "./json-fault.js";
+import { RequestBody } from "./request-body.js";
 
 /** A method, and what speaks the Connect protocol for it; undefined where HTTP cannot carry the method. */
 interface Route {
@@ -70,7 +67,8 @@ export class ConnectServices {
 		const gone = new AbortController();
 		const onClose = () => gone.abort();
 		request.socket.once("close", onClose);
-		const asked = connectRequest(request, response, gone.signal);
+		const body = new RequestBody(request, response);
+		const asked = connectRequest(request, body, gone.signal);
 		let call: AdmittedCall | undefined;
 		let answer: UniversalServerResponse;
 		try {
@@ -82,8 +80,8 @@ export class ConnectServices {
 				}
 				const served: ServedCall = { call, gone: gone.signal, isReached: false };
 				answer = await speak({ ...asked, contextValues: createContextValues().set(servedCall, served) });
-				if (!served.isReached && answer.status === 400 && holdsSecrets(method)) {
-					answer = await withoutValues(answer, method);
+				if (!served.isReached) {
+					throwFault(method, body, answer);
 				}
 			} catch (error) {
 				call?.end(error);
@@ -129,7 +127,9 @@ export class ConnectServices {
 			case "server_streaming": {
 				const failureOf = (error: unknown) => this.#failure(method, error);
 				router.rpc(method as DescMethodServerStreaming, async function* (request: Message, { values }) {
-					const { call, gone } = values.get(servedCall);
+					const served = values.get(servedCall);
+					const { call, gone } = served;
+					served.isReached = true;
 					try {
 						yield* call.many<Message, Message>(handler, request);
 					} catch (error) {
@@ -162,7 +162,7 @@ export class ConnectServices {
 interface ServedCall {
 	readonly call: AdmittedCall;
 	readonly gone: AbortSignal;
-	/** Whether the request was a message, which the handler has got. */
+	/** Whether its request could be read, so that the handler was called. */
 	isReached: boolean;
 }
 
@@ -172,18 +172,17 @@ const farewellMs = 5_000;
 /** The most bytes of a request that may hold a password; strangers send it too. */
 const maxSecretBytes = 64 * 1024;
 
-/** Returns what is said of a malformed request, unless it repeats a part of it, which may be a password. */
-async function withoutValues(answer: UniversalServerResponse, method: DescMethod): Promise<UniversalServerResponse> {
-	const chunks: Uint8Array[] = [];
-	for await (const chunk of answer.body ?? []) {
-		chunks.push(chunk);
+/** Throws what is wrong with a request that the library refused, where more can be said of it, or less has to be. */
+function throwFault(method: DescMethod, body: RequestBody, { status }: UniversalServerResponse): void {
+	const isSecret = holdsSecrets(method);
+	const message = body.message();
+	const fault = message && jsonFault(method.input, message, { showsValues: !isSecret });
+	if (fault !== undefined) {
+		throw fault;
 	}
-	const body = Buffer.concat(chunks);
-	if (!/: key \\"\w+\\" is unknown"/.test(body.toString())) {
-		const words = `the body is no ${method.input.name}; what is wrong in it is not said, as it may hold a password`;
-		throw new MillraceError("invalid_argument", words);
+	if (isSecret && status === 400) {
+		throw new MillraceError("invalid_argument", `the body is no ${method.input.typeName}`);
 	}
-	return { ...answer, body: createAsyncIterable([body]) };
 }
 
 function holdsSecrets({ parent }: DescMethod): boolean {

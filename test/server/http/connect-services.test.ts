@@ -217,16 +217,29 @@ describe("a call with one answer", { timeout: 30_000 }, () => {
 
 describe("a request that is no message", { timeout: 30_000 }, () => {
 	const refused: [what: string, body: string | Uint8Array<ArrayBuffer>, words: RegExp][] = [
+		["malformed JSON", '{"reports": [}', /^malformed millrace\.v1\.ReportMetricsRequest: Unexpected token '?\}'?/],
+		["nothing", "", /^malformed millrace\.v1\.ReportMetricsRequest: the request is empty; send at least \{\}$/],
+		["a list", "[]", /^malformed millrace\.v1\.ReportMetricsRequest: \[\] is no JSON object$/],
 		[
-			"malformed JSON",
-			'{"reports": [}',
-			/ReportMetricsRequest from JSON: Unexpected token '?\}'?.*(position 13|"reports": \[\})/,
+			"an unknown field",
+			'{"report": []}',
+			/Request: "report" is no field; the fields are clientId, sequence, reports$/,
 		],
-		["nothing", "", /ReportMetricsRequest from JSON: Unexpected end of JSON input/],
-		["an unknown field", '{"report": []}', /key "report" is unknown/],
-		["an unknown field of a part", '{"reports": [{"trialID": 1}]}', /MetricReport from JSON: key "trialID" is unknown/],
-		["a value of another type", '{"reports": [{"trialId": "x"}]}', /MetricReport\.trial_id from JSON: expected number/],
-		["text in another encoding", Buffer.from('{"clientId": "é"}', "latin1"), /not valid for encoding utf-8/],
+		[
+			"an unknown field of a part",
+			'{"reports": [{}, {"trialID": 1}]}',
+			/Request\.reports\[1\]: "trialID" is no field; /,
+		],
+		["a value of another type", '{"reports": [{"trialId": "x"}]}', /\.reports\[0\]\.trial_id: expected number .*"x"$/],
+		["a part of another type", '{"reports": [3]}', /\.reports\[0\]: 3 is no JSON object$/],
+		["a time that is none", '{"reports": [{"reportTime": "noon"}]}', /\.report_time: no google\.protobuf\.Timestamp: /],
+		["text in another encoding", Buffer.from('{"clientId": "é"}', "latin1"), /: .*not valid for encoding utf-8/],
+		[
+			"a large one",
+			`{"clientId": "${"x".repeat(1024 * 1024)}", "a": 1}`,
+			/ReportMetricsRequest from JSON: key "a" is unknown/,
+		],
+		["two of a oneof", '{"reports": [{"checkpointUuid": "", "modelVersion": {}}]}', /\.reports\[0\]: .*oneof/],
 	];
 	for (const [what, body, words] of refused) {
 		it(`is refused: ${what}`, async () => {
@@ -246,7 +259,7 @@ describe("a request that is no message", { timeout: 30_000 }, () => {
 		const server = await startStream(async function* () {});
 		const { status, error } = await httpCall(server.address, streamTrialMetrics, { trialId: 1 });
 		assert.deepEqual([status, error?.code], [200, "invalid_argument"]);
-		assert.match(error?.message ?? "", /key "trialId" is unknown/);
+		assert.match(error?.message ?? "", /StreamTrialMetricsRequest: "trialId" is no field/);
 	});
 
 	it("says after how long to come again when it is refused for now", async () => {
