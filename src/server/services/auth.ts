@@ -150,6 +150,9 @@ export function createAuthService({
 			if (remote && password !== "") {
 				throw new MillraceError("invalid_argument", "a remote user has no password; leave out either of the two");
 			}
+			if (!remote && password === "") {
+				throw new MillraceError("invalid_argument", "password is empty; it is required, unless the user is remote");
+			}
 			if (!remote) {
 				assertPassword("password", password);
 			}
