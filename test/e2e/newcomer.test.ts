@@ -3,10 +3,12 @@ import { copyFileSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { before, describe, it } from "node:test";
 import { fileURLToPath } from "node:url";
+import { readServerAddress } from "../../src/data-directory.js";
 import { examplesOf } from "../support/page-examples.js";
 import { runNpm } from "../support/run-npm.js";
 import { type CommandEnd, type RunningCommand, startCommand } from "../support/start-command.js";
 import { tempDir } from "../support/temp-dir.js";
+import { waitUntil } from "../support/wait-until.js";
 
 const root = fileURLToPath(new URL("../..", import.meta.url));
 const readme = readFileSync(join(root, "README.md"), "utf8");
@@ -16,7 +18,6 @@ const npmrcLine = /`(onnxruntime-node-install=\w+)`/.exec(readme)?.[1];
 
 describe("a newcomer with the packed package, in an empty folder", { timeout: 1_200_000 }, () => {
 	const project = tempDir();
-	const data = join(project, ".millrace");
 	let server: RunningCommand;
 	let http = "";
 
@@ -93,10 +94,13 @@ describe("a newcomer with the packed package, in an empty folder", { timeout: 1_
 		);
 	});
 
-	it("stops the server by Ctrl-C", async () => {
-		server.signal("SIGINT");
+	it("stops the server with its npx", async () => {
+		server.signal("SIGTERM");
 		await server.ended;
-		assert.ok(data);
+		await waitUntil(
+			"the server to free its directory",
+			() => readServerAddress(join(project, ".millrace")) === undefined,
+		);
 	});
 
 	function npmEnvironment(): Record<string, string> {
