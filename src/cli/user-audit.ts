@@ -15,9 +15,9 @@ interface AuditFlags extends LimitFlags {
 const columns: readonly Column<AuditEntry>[] = [
 	{ title: "TIME", text: ({ time }) => localTime(time) },
 	{ title: "USER", text: ({ username }) => username, isCuttable: true },
-	{ title: "METHOD", text: ({ method }) => method.slice(method.indexOf("/") + 1) },
+	{ title: "METHOD", text: ({ method }) => method.slice(method.indexOf("/") + 1), isCuttable: true },
 	{ title: "OUTCOME", text: ({ outcome }) => outcome ?? "", style: styleOf },
-	{ title: "FROM", text: ({ peer }) => peer },
+	{ title: "FROM", text: ({ peer }) => peer, isCuttable: true },
 	{ title: "ABOUT", text: aboutOf, isCuttable: true },
 ];
 

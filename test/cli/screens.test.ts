@@ -1,11 +1,14 @@
 import assert from "node:assert/strict";
 import { existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
-import { before, describe, it } from "node:test";
+import { after, before, describe, it } from "node:test";
 import { fileURLToPath } from "node:url";
+import { Client } from "../../src/sdk/index.js";
 import { type CommandWorld, makeCommandWorld } from "../support/command-world.js";
 import { runInProcess } from "../support/run-command-line.js";
+import { startServerWithAccounts } from "../support/start-server-with-accounts.js";
 import { tempDir } from "../support/temp-dir.js";
 import { useTestClient } from "../support/use-test-client.js";
+import { waitUntil } from "../support/wait-until.js";
 
 const directory = fileURLToPath(new URL("./screens/", import.meta.url));
 
@@ -31,6 +34,16 @@ const screens: Readonly<Record<string, readonly string[]>> = {
 	"trial-outputs": ["trial outputs 2"],
 };
 
+/** The same, of a server with accounts, as an admin sees them. */
+const screensWithAccounts: Readonly<Record<string, readonly string[]>> = {
+	"user-audit": ["user audit", "user audit --user bob --limit 1"],
+	"user-describe": ["user describe carol"],
+	"user-list": ["user list", "user list --inactive"],
+	"user-token-list": ["user token list", "user token list --user bob"],
+};
+
+const longText = "読みにくい手書きの数字を、毎晩読む。とても長い名前なので、狭い端末では切られる。";
+
 const widths = [80, 200, undefined] as const;
 
 describe("the screens of the command", { timeout: 120_000 }, () => {
@@ -42,38 +55,70 @@ describe("the screens of the command", { timeout: 120_000 }, () => {
 	});
 
 	for (const [name, lines] of Object.entries(screens)) {
-		it(`${name} is as in screens/${name}.txt, at 80 and 200 columns and in a file`, async () => {
-			const uuid = world?.checkpointUuid ?? "";
-			const shown: string[] = [];
-			for (const line of lines) {
-				for (const columns of widths) {
-					const args = [...line.replace("UUID", uuid).split(" "), "--server", test.address];
-					const { code, stdout, stderr } = await runInProcess(args, { columns, now: Date.now() + 259_200_000 });
-					assert.deepEqual([code, stderr], [0, ""], line);
-					if (columns !== undefined && !line.includes("describe")) {
-						assertFits(stdout, columns);
-					}
-					shown.push(`=== ${line}, ${columns === undefined ? "in a file" : `${columns} columns`}\n${stdout}`);
-				}
-			}
-			const text = unchanging(shown.join("\n"));
-			const path = `${directory}${name}.txt`;
-			if (process.env.UPDATE_SCREENS === "1") {
-				writeFileSync(path, text);
-			}
-			assert.equal(text, existsSync(path) ? readFileSync(path, "utf8") : "");
-		});
+		it(`${name} is as in screens/${name}.txt, at 80 and 200 columns and in a file`, () =>
+			checkScreen(name, lines, test.address, world?.checkpointUuid));
 	}
 
 	it("are those of all the files", () => {
 		assert.deepEqual(
 			readdirSync(directory).sort(),
-			Object.keys(screens)
+			Object.keys({ ...screens, ...screensWithAccounts })
 				.map((name) => `${name}.txt`)
 				.sort(),
 		);
 	});
 });
+
+describe("the screens of the command, of accounts", { timeout: 120_000 }, async () => {
+	const server = await startServerWithAccounts();
+	before(async () => {
+		const ada = new Client({ server: server.address, token: server.ada });
+		const bob = new Client({ server: server.address, token: server.bob });
+		process.env.MILLRACE_TOKEN = server.ada;
+		const users = [
+			["carol", { remote: true, displayName: longText }],
+			["robot-of-the-nightly-reports@gpu-box.example", { remote: true }],
+		] as const;
+		for (const [name, options] of users) {
+			await ada.createUser(name, options);
+		}
+		await ada.getUserByName("carol").deactivate();
+		await ada.getUserByName("bob").changeDisplayName("Bob");
+		await bob.createToken({ description: longText });
+		const { id } = await bob.createTrial((await bob.createExperiment({ name: "a", entrypoint: "true" })).id);
+		await bob.getTrial(id).createWorkerToken();
+		await assert.rejects(bob.createUser("mallory"));
+		await waitUntil("all outcomes", async () => (await ada.listAuditLog()).every(({ outcome }) => outcome !== null));
+		await Promise.all([ada.close(), bob.close()]);
+	});
+	after(() => delete process.env.MILLRACE_TOKEN);
+
+	for (const [name, lines] of Object.entries(screensWithAccounts)) {
+		it(`${name} is as in screens/${name}.txt, at 80 and 200 columns and in a file`, () =>
+			checkScreen(name, lines, server.address));
+	}
+});
+
+async function checkScreen(name: string, lines: readonly string[], address: string, uuid = ""): Promise<void> {
+	const shown: string[] = [];
+	for (const line of lines) {
+		for (const columns of widths) {
+			const args = [...line.replace("UUID", uuid).split(" "), "--server", address];
+			const { code, stdout, stderr } = await runInProcess(args, { columns, now: Date.now() + 259_200_000 });
+			assert.deepEqual([code, stderr], [0, ""], line);
+			if (columns !== undefined && !line.includes("describe")) {
+				assertFits(stdout, columns);
+			}
+			shown.push(`=== ${line}, ${columns === undefined ? "in a file" : `${columns} columns`}\n${stdout}`);
+		}
+	}
+	const text = unchanging(shown.join("\n"));
+	const path = `${directory}${name}.txt`;
+	if (process.env.UPDATE_SCREENS === "1") {
+		writeFileSync(path, text);
+	}
+	assert.equal(text, existsSync(path) ? readFileSync(path, "utf8") : "");
+}
 
 function assertFits(text: string, columns: number): void {
 	for (const line of text.split("\n")) {
@@ -93,6 +138,7 @@ function unchanging(text: string): string {
 			return known;
 		})
 		.replace(/\b\d{4}-\d\d-\d\d \d\d:\d\d\b/g, "2026-11-28 16:40")
+		.replace(/\b127\.0\.0\.1:\d+/g, (address) => "127.0.0.1:40000".slice(0, address.length))
 		.replace(/^(Took: *)\d+ s$/gm, "$11 s")
 		.replace(/ {2}\d\d? s\b/g, (took) => "1 s".padStart(took.length));
 }
