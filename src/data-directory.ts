@@ -23,6 +23,11 @@ export interface ServerAddress {
 	readonly version: string;
 	/** Whether it ends by itself when nobody is connected. Default false. */
 	readonly embedded?: boolean;
+	/** There if it speaks TLS. */
+	readonly tls?: {
+		/** The name to expect in its certificate, where that is not for the host of the address. */
+		readonly serverName?: string | undefined;
+	};
 }
 
 /**

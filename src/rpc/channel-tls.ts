@@ -1,6 +1,7 @@
 import { isIP } from "node:net";
 import { checkServerIdentity, type PeerCertificate } from "node:tls";
 import { type ChannelCredentials, type ChannelOptions, credentials } from "@grpc/grpc-js";
+import { hostOf } from "./host-of.js";
 
 /** How a channel speaks TLS. All but the name are PEM texts. It passes between threads as it is. */
 export interface ChannelTls {
@@ -12,11 +13,6 @@ export interface ChannelTls {
 	readonly key?: string | undefined;
 	/** The name that the server's certificate has to have. Default: the host of the server's address. */
 	readonly serverName?: string | undefined;
-}
-
-/** Returns the host of an address `host:port`; that of an IPv6 address without its brackets. */
-export function hostOf(address: string): string {
-	return address.slice(0, address.lastIndexOf(":")).replace(/^\[(.*)\]$/, "$1");
 }
 
 /** Returns the name to ask a server for by SNI, which has no addresses: undefined if all that is known is one. */

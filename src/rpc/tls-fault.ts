@@ -1,7 +1,8 @@
 import type { X509Certificate } from "node:crypto";
 import { MillraceError } from "../errors.js";
 import type { Channel } from "./channel.js";
-import { type ChannelTls, hostOf } from "./channel-tls.js";
+import type { ChannelTls } from "./channel-tls.js";
+import { hostOf } from "./host-of.js";
 import { sleep } from "./retry.js";
 import { isAnswer } from "./status.js";
 import { certificatesOf, probeTls } from "./tls-probe.js";

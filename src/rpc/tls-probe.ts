@@ -1,6 +1,7 @@
 import { X509Certificate } from "node:crypto";
 import { connect } from "node:tls";
-import { askedName, type ChannelTls, hostOf, identityCheck } from "./channel-tls.js";
+import { askedName, type ChannelTls, identityCheck } from "./channel-tls.js";
+import { hostOf } from "./host-of.js";
 
 /** What came of speaking TLS to a server. */
 export type TlsProbe =

@@ -6,3 +6,4 @@
 
 export type { Limits } from "../rpc/limits.js";
 export { type RunningServer, type ServerOptions, startServer } from "./server.js";
+export type { ServerTlsFiles } from "./server-certificate.js";

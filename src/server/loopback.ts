@@ -17,11 +17,6 @@ export function networkOf(host: string): string {
 	return [...groups, ...Array.from({ length: zeros }, () => "0"), ...last].slice(0, 4).join(":");
 }
 
-/** Returns the host of `host:port`, of IPv6 without brackets. */
-export function hostOf(address: string): string {
-	return address.replace(/:\d+$/, "").replace(/^\[(.*)\]$/, "$1");
-}
-
 /**
  * Tells whether the header Host of a request is a name of the machine that sent it, with or without a port. A page
  * from elsewhere, whose own name was made to lead to this machine, has that name there.

@@ -16,6 +16,7 @@ import { ServerService } from "../gen/millrace/v1/server_service_pb.js";
 import { TrialService } from "../gen/millrace/v1/trial_service_pb.js";
 import { createRendezvousService, type Rendezvous } from "../rendezvous/service.js";
 import type { ServiceHandlers } from "../rpc/handler.js";
+import { hostOf } from "../rpc/host-of.js";
 import { LimitGate } from "../rpc/limit-gate.js";
 import { type Limits, limitsOf } from "../rpc/limits.js";
 import { assertPortFree } from "../rpc/listen-on.js";
@@ -39,6 +40,7 @@ import { logToStandardError } from "./log.js";
 import { assertSafeHost, isLoopback, localAddress } from "./loopback.js";
 import { OutputRemovals } from "./output-removals.js";
 import { RunOwners } from "./run-owners.js";
+import { expiryOf, nameBesides, readServerTls, type ServerTlsFiles } from "./server-certificate.js";
 import { createAuthService } from "./services/auth.js";
 import { createCheckpointService } from "./services/checkpoint.js";
 import { createExperimentService } from "./services/experiment.js";
@@ -70,6 +72,8 @@ export interface ServerOptions {
 	readonly leaseMs?: number | undefined;
 	/** What it takes from its callers. Default: as much as each says. */
 	readonly limits?: Partial<Limits> | undefined;
+	/** The certificate of a server that speaks TLS, as PEM files. Default: it speaks plain text. */
+	readonly tls?: ServerTlsFiles | undefined;
 	/** Receives what goes wrong inside. Default: standard error. */
 	readonly log?: ErrorLog | undefined;
 	/** @internal Whether it is closed when nobody is connected, which it tells to those who want its directory. */
@@ -98,9 +102,9 @@ export interface RunningServer {
  * Starts the server of a data directory.
  *
  * Throws `already_exists` if the directory has a server or a port is in use, `invalid_argument` if the
- * host may not or cannot be bound or a limit is not one, `failed_precondition` if the package sqlite3 is missing, the directory
- * cannot be made or written or is on a network file system, or its database is newer than this program,
- * `unavailable` if its disk is full.
+ * host may not or cannot be bound, a limit is not one or a file of `tls` is no good, `failed_precondition` if the
+ * package sqlite3 is missing, the directory cannot be made or written or is on a network file system, or its database is
+ * newer than this program, `unavailable` if its disk is full.
  *
  * @example
  * ```ts
@@ -119,6 +123,7 @@ export async function startServer(options: ServerOptions = {}): Promise<RunningS
 	const { log = logToStandardError } = options;
 	assertLease(options.leaseMs);
 	const limits = limitsOf(options.limits);
+	const tls = options.tls && readServerTls(options.tls);
 	const directory = dataDirectory(options.dataDirectory);
 	if (!existsSync(directory)) {
 		assertSafeHost(host, directory, insecure);
@@ -149,11 +154,11 @@ export async function startServer(options: ServerOptions = {}): Promise<RunningS
 			assertSafeHost(host, directory, insecure);
 		}
 		const gate = new LimitGate(new AccountGate(db, sessions, log), limits);
-		const rpc = new RpcServer(log, gate);
+		const rpc = new RpcServer(log, gate, { tls });
 		const doors: Door[] = [rpc];
 		let http: HttpServer | undefined;
 		if (httpPort !== undefined) {
-			http = new HttpServer({ log, onlyLocalNames: () => isLoopback(host) && !sessions.hasAccounts });
+			http = new HttpServer({ log, tls, onlyLocalNames: () => isLoopback(host) && !sessions.hasAccounts });
 			doors.push(new ConnectServices(http, { gate, log }));
 		}
 		const parts = { db, directory, log, leaseMs: options.leaseMs, sessions };
@@ -174,8 +179,19 @@ export async function startServer(options: ServerOptions = {}): Promise<RunningS
 			onConnectionCount(count);
 		});
 		const address = localAddress(host, await rpc.listen(host, port));
-		const httpAddress = http && `http://${localAddress(host, await http.listen(host, httpPort ?? 0))}`;
-		writeServerAddress(directory, { address, httpAddress, pid: process.pid, host: hostname(), version, embedded });
+		const httpAt = http && localAddress(host, await http.listen(host, httpPort ?? 0));
+		const httpAddress = httpAt && `${tls === undefined ? "http" : "https"}://${httpAt}`;
+		writeServerAddress(directory, {
+			...{ address, httpAddress, pid: process.pid, host: hostname(), version, embedded },
+			...(tls && { tls: { serverName: nameBesides(hostOf(address), tls) } }),
+		});
+		const expired = tls && expiryOf(tls);
+		if (expired !== undefined) {
+			log(
+				"clients refuse the certificate of this server",
+				`it expired on ${expired}; renew it, and start the server again`,
+			);
+		}
 		let closed: Promise<void> | undefined;
 		return {
 			address,

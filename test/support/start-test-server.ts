@@ -3,7 +3,7 @@ import type { DescService } from "@bufbuild/protobuf";
 import { Channel } from "../../src/rpc/channel.js";
 import { createRpcClient, type RpcClient } from "../../src/rpc/client.js";
 import type { Limits } from "../../src/rpc/limits.js";
-import { type RunningServer, startServer } from "../../src/server/index.js";
+import { type RunningServer, type ServerTlsFiles, startServer } from "../../src/server/index.js";
 import { tempDir } from "./temp-dir.js";
 
 /** A real server on a free port. */
@@ -22,6 +22,8 @@ export interface TestServerOptions {
 	readonly httpPort?: number;
 	readonly leaseMs?: number;
 	readonly limits?: Partial<Limits>;
+	/** The PEM files of a server that speaks TLS; `client` is for one that does not. */
+	readonly tls?: ServerTlsFiles;
 }
 
 /** Starts a server, on a free port and a directory of its own unless they are given, and closes it after the test that it is called in. */
@@ -40,6 +42,7 @@ export async function startTestServer(options: TestServerOptions = {}): Promise<
 		httpPort: options.httpPort,
 		leaseMs: options.leaseMs,
 		limits: options.limits,
+		tls: options.tls,
 		log: (message, error) => {
 			logged.push(`${message}: ${error instanceof Error ? error.stack : error}`);
 			console.error(logged.at(-1));

@@ -1,6 +1,8 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
+import { createServer as createSecureServer } from "node:https";
 import type { Socket } from "node:net";
 import { listenOn } from "../../rpc/listen-on.js";
+import { type ServerTls, tlsServerOptions } from "../../rpc/server-tls.js";
 import type { ErrorLog } from "../../rpc/status.js";
 import { namesLoopback } from "../loopback.js";
 import { refusesVerb, sendError, sendJson } from "./json-answer.js";
@@ -17,6 +19,8 @@ export interface HttpServerOptions {
 	readonly log: ErrorLog;
 	/** Tells whether only requests are answered that call the server by a name of its own machine. */
 	readonly onlyLocalNames: () => boolean;
+	/** The certificate, if it is reached by HTTPS alone. Default: it is not. */
+	readonly tls?: ServerTls | undefined;
 	/** How long it waits for a client, in milliseconds. */
 	readonly waits?: Partial<typeof usualWaits>;
 }
@@ -41,6 +45,7 @@ export class HttpServer {
 	readonly #options: HttpServerOptions;
 	readonly #mounts: { readonly prefix: string; readonly handler: HttpHandler }[] = [];
 	readonly #server: Server;
+	readonly #sockets = new Set<Socket>();
 	readonly #underWay = new Set<Promise<void>>();
 	readonly #queues = new WeakMap<Socket, { count: number; readonly last: Promise<void> }>();
 	#isStopping = false;
@@ -48,7 +53,7 @@ export class HttpServer {
 	constructor(options: HttpServerOptions) {
 		this.#options = options;
 		const { headMs, requestMs, idleMs } = { ...usualWaits, ...options.waits };
-		this.#server = createServer({
+		const settings = {
 			maxHeaderSize: 16 * 1024,
 			headersTimeout: headMs,
 			requestTimeout: requestMs,
@@ -58,6 +63,14 @@ export class HttpServer {
 			keepAlive: true,
 			keepAliveInitialDelay: 60_000,
 			noDelay: true,
+		};
+		this.#server =
+			options.tls === undefined
+				? createServer(settings)
+				: createSecureServer({ ...settings, ...tlsServerOptions(options.tls), handshakeTimeout: headMs });
+		this.#server.on("connection", (socket) => {
+			this.#sockets.add(socket);
+			socket.once("close", () => this.#sockets.delete(socket));
 		});
 		this.#server.maxConnections = maxConnections;
 		this.#server.on("request", (request, response) => this.#queue(request, response));
@@ -101,6 +114,10 @@ export class HttpServer {
 		clearTimeout(force);
 		const closed = new Promise<void>((resolve) => this.#server.close(() => resolve()));
 		this.#server.closeAllConnections();
+		// Node knows nothing of those in their TLS handshake.
+		for (const socket of this.#sockets) {
+			socket.destroy();
+		}
 		await closed;
 	}
 

@@ -10,6 +10,7 @@ import {
 } from "../../gen/millrace/v1/auth_service_pb.js";
 import type { Caller, UserCaller } from "../../rpc/gate.js";
 import type { ServiceHandlers } from "../../rpc/handler.js";
+import { hostOf } from "../../rpc/host-of.js";
 import { FirstSecrets } from "../auth/first-secrets.js";
 import { LoginThrottle } from "../auth/login-throttle.js";
 import { assertPassword, hashPassword, isPassword, longestPassword } from "../auth/password.js";
@@ -42,7 +43,7 @@ import {
 	type UserRow,
 	updateUser,
 } from "../db/users.js";
-import { hostOf, networkOf } from "../loopback.js";
+import { networkOf } from "../loopback.js";
 import { parseSortedPage } from "../page-token.js";
 import {
 	assertId,

@@ -5,8 +5,9 @@ import {
 	type ServerService,
 } from "../../gen/millrace/v1/server_service_pb.js";
 import type { ServiceHandlers } from "../../rpc/handler.js";
+import { hostOf } from "../../rpc/host-of.js";
 import type { Sessions } from "../auth/sessions.js";
-import { hostOf, isLoopback } from "../loopback.js";
+import { isLoopback } from "../loopback.js";
 
 /** Tells about the server itself. */
 export function createServerService(
