@@ -10,6 +10,8 @@ export interface Entrypoint {
 	/** The working directory. */
 	readonly directory: string;
 	readonly config: ExperimentConfig;
+	/** Variables by which the workers speak to the server as this process does. Default: none. */
+	readonly variables?: Readonly<Record<string, string>> | undefined;
 	/** The data directory that the workers use, as an absolute path. */
 	readonly dataDirectory: string;
 	/** How long the workers may take to commit and end after a signal, in milliseconds. */
@@ -42,10 +44,11 @@ export async function startEntrypoint(
 }
 
 function environmentOf({ run, address, token }: RunPlace, entrypoint: Entrypoint): NodeJS.ProcessEnv {
-	const { config, dataDirectory, graceMs } = entrypoint;
+	const { config, dataDirectory, graceMs, variables } = entrypoint;
 	return {
 		...process.env,
 		...environmentVariablesOf(config),
+		...variables,
 		...(token !== undefined && { MILLRACE_TOKEN: token }),
 		MILLRACE_SERVER: address,
 		MILLRACE_DATA: dataDirectory,

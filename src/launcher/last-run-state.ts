@@ -17,7 +17,7 @@ export async function lastRunState(
 	}
 	let connection: Connection | undefined;
 	try {
-		connection = await connect({ server: environment.MILLRACE_SERVER });
+		connection = await connect({}, environment);
 		const { trial } = await connection.trials.getTrial({ trialId }, options);
 		const trialRunId = trial?.trialRunId ?? 0;
 		if (trialRunId === 0) {

@@ -31,7 +31,7 @@ export class LineKeeper {
 			const connection = openNamed(environment.MILLRACE_SERVER, {}, environment);
 			return new LineKeeper(connection, trialId, idFrom(environment.MILLRACE_TRIAL_RUN_ID));
 		} catch {
-			// The address or the token is malformed, as each worker will say.
+			// The address or the token is malformed, or a file of TLS is no good, as each worker will say.
 			return undefined;
 		}
 	}

@@ -21,7 +21,7 @@ export async function preemptRun(
 	}
 	let connection: Connection | undefined;
 	try {
-		connection = await connect({ server: environment.MILLRACE_SERVER });
+		connection = await connect({}, environment);
 		const options = { retryMs: 0, signal: AbortSignal.timeout(answerMs) };
 		const { trial } = await connection.trials.getTrial({ trialId }, options);
 		const reason = `${signal} to millrace launch on ${hostname()}`;

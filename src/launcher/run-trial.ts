@@ -4,6 +4,7 @@ import { exitCodes, signalExitCode } from "../exit-codes.js";
 import { type Trial, TrialRunDecision, TrialState } from "../gen/millrace/v1/trial_pb.js";
 import type { EndTrialRunResponse } from "../gen/millrace/v1/trial_service_pb.js";
 import type { Connection } from "../sdk/connection.js";
+import type { TlsOptions } from "../sdk/tls-options.js";
 import { sayAwaitedOwner } from "./awaited-owner.js";
 import { EmbeddedServerKeeper } from "./embedded-server-keeper.js";
 import { endLeftovers } from "./end-leftovers.js";
@@ -28,6 +29,8 @@ export interface RunTrialOptions extends Entrypoint {
 	readonly configPath: string;
 	/** The address of the server, if the user named it; only then is it part of the command that goes on. */
 	readonly server?: string | undefined;
+	/** How TLS is spoken to it, if the user said so to this command; then too. */
+	readonly tls?: TlsOptions | undefined;
 	/** The trial to go on with. Default: a new one. */
 	readonly trialId?: number | undefined;
 	/** Whether the records that failed are to be processed again first. Default false. */
@@ -306,9 +309,9 @@ class TrialOwner {
 	}
 
 	#sayHowToGoOn(): void {
-		const { configPath, dataDirectory, server } = this.#options;
+		const { configPath, dataDirectory, server, tls } = this.#options;
 		const { trialId } = given(this.#runs);
-		this.#say(`to go on: ${resumeCommand({ trialId, configPath, dataDirectory, server })}`);
+		this.#say(`to go on: ${resumeCommand({ trialId, configPath, dataDirectory, server, tls })}`);
 	}
 
 	#say(line: string): void {

@@ -2,6 +2,7 @@ import { MillraceError } from "../errors.js";
 import { assertOptions } from "../sdk/assert-options.js";
 import type { JsonObject } from "../sdk/json.js";
 import { shown } from "../sdk/shown.js";
+import { assertTls, type TlsOptions } from "../sdk/tls-options.js";
 import { checkDataLoaderOptions, type DataLoaderOptions } from "./data-loader.js";
 import { DistributedContext } from "./distributed/distributed-context.js";
 
@@ -22,6 +23,8 @@ export interface BatchProcessOptions<T, B> {
 	readonly distributed?: DistributedContext;
 	/** The server's `host:port`; default: MILLRACE_SERVER, the server of the data directory, or an embedded one. */
 	readonly server?: string;
+	/** Whether to speak TLS to the server, and by which certificates; default: what MILLRACE_TLS… say, as for `Client`. */
+	readonly tls?: boolean | TlsOptions;
 	/** Hyperparameters, where this call makes the trial; a trial that exists has its own, which win. */
 	readonly hparams?: JsonObject;
 	/**
@@ -55,6 +58,7 @@ export interface BatchProcessSettings<T, B> {
 	readonly dataLoader: DataLoaderOptions<T, B>;
 	readonly distributed: DistributedContext;
 	readonly server: string | undefined;
+	readonly tls: boolean | TlsOptions | undefined;
 	readonly hparams: JsonObject;
 	readonly stepTimeoutMs: number | undefined;
 	readonly profile: boolean;
@@ -71,6 +75,7 @@ export const optionNames = [
 	"dataLoader",
 	"distributed",
 	"server",
+	"tls",
 	"hparams",
 	"stepTimeout",
 	"profile",
@@ -102,6 +107,7 @@ export function checkOptions<T, B>(options: BatchProcessOptions<T, B>): BatchPro
 		);
 	}
 	checkDataLoaderOptions(options.dataLoader);
+	assertTls(options.tls);
 	return {
 		batchSize: positive("batchSize", options.batchSize ?? 1),
 		maxBatches: maxBatchesOf(options.maxBatches),
@@ -109,6 +115,7 @@ export function checkOptions<T, B>(options: BatchProcessOptions<T, B>): BatchPro
 		dataLoader: options.dataLoader ?? {},
 		distributed: options.distributed ?? DistributedContext.fromEnvironment(),
 		server: options.server,
+		tls: options.tls,
 		hparams: options.hparams ?? {},
 		stepTimeoutMs: stepTimeoutMsOf(options.stepTimeout),
 		profile: options.profile ?? false,

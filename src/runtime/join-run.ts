@@ -8,6 +8,7 @@ import type { RendezvousMember } from "../rendezvous/client.js";
 import { connect } from "../sdk/connect.js";
 import type { Connection } from "../sdk/connection.js";
 import { type JsonObject, toJsonObject } from "../sdk/json.js";
+import type { TlsOptions } from "../sdk/tls-options.js";
 import { attendRun } from "./attend-run.js";
 import type { DistributedContext } from "./distributed/distributed-context.js";
 import { ownProcess, type WorkerProcess } from "./worker-process.js";
@@ -37,6 +38,7 @@ export interface FinishedTrial {
 export interface JoinOptions {
 	readonly distributed: DistributedContext;
 	readonly server: string | undefined;
+	readonly tls?: boolean | TlsOptions | undefined;
 	/** Hyperparameters, and more of an experiment's configuration, where this call makes the trial. */
 	readonly hparams: JsonObject;
 	readonly config?: JsonObject | undefined;
@@ -65,7 +67,7 @@ export async function joinRun(
 	const holder = workerProcess.holdMember();
 	let connection: Connection | undefined;
 	try {
-		connection = await connect({ server: options.server });
+		connection = await connect({ server: options.server, tls: options.tls });
 		const trialId = named?.trialId ?? (await createOwnTrial(connection, options));
 		const join = {
 			trialId,

@@ -21,6 +21,7 @@ import { fetchModel, Model } from "./model.js";
 import { type ListModelsOptions, modelList } from "./model-list.js";
 import { type Pending, pending } from "./pending.js";
 import { shown } from "./shown.js";
+import { assertTls } from "./tls-options.js";
 import { fetchTrial, Trial } from "./trial.js";
 import { type ListTrialsOptions, trialList } from "./trial-list.js";
 import { metricsOfTrials, type TrialMetrics, type TrialMetricsOptions } from "./trial-metrics.js";
@@ -77,7 +78,7 @@ export interface CreateTrialOptions {
  */
 export class Client extends AccountsClient {
 	constructor(options: ClientOptions = {}) {
-		assertKnownOptions(options, "Client", ["server", "dataDirectory", "token", "connection"]);
+		assertKnownOptions(options, "Client", ["server", "dataDirectory", "token", "tls", "connection"]);
 		if (options.token !== undefined) {
 			assertSecret(options.token, "token");
 		}
@@ -86,6 +87,7 @@ export class Client extends AccountsClient {
 				assertString(options[name], name);
 			}
 		}
+		assertTls(options.tls);
 		const { connection } = options;
 		super(connection === undefined ? () => connect(options) : async () => ({ ...connection, close: () => {} }));
 	}

@@ -1,13 +1,14 @@
 import { existsSync, realpathSync } from "node:fs";
-import { dataDirectory, readServerAddress } from "../data-directory.js";
-import { MillraceError } from "../errors.js";
+import { dataDirectory, readServerAddress, type ServerAddress } from "../data-directory.js";
+import { isMillraceError, MillraceError } from "../errors.js";
 import { sleep } from "../rpc/retry.js";
 import { type Connection, openConnection } from "./connection.js";
 import { startEmbeddedServer } from "./embedded-server.js";
-import { shownToken, type TokenChoice } from "./shown-token.js";
+import { chosenTls, type SecurityChoice, securityOf } from "./security.js";
+import { shownToken } from "./shown-token.js";
 
 /** Which server to use, and how. */
-export interface ServerChoice extends TokenChoice {
+export interface ServerChoice extends SecurityChoice {
 	/** The address of a server as `host:port`. Default: the environment's MILLRACE_SERVER, unless a directory is given. */
 	readonly server?: string | undefined;
 	/**
@@ -26,22 +27,40 @@ const contentionMs = 30_000;
  * Connects to the first of these: the server that was named; `MILLRACE_SERVER`, unless a data directory was
  * named; the live server of the data directory; an embedded server that is started on it for the purpose.
  *
- * Throws `invalid_argument` if the named address or the token is malformed, `failed_precondition` with the server's own
- * words if an embedded one cannot start, and if others can read the file of `millrace user login`.
+ * Whether a server of the data directory speaks TLS is known from there: what the environment says of TLS then counts only
+ * for one that does.
+ *
+ * Throws `invalid_argument` if the named address or the token is malformed or a file of TLS is no good,
+ * `failed_precondition` with the server's own words if an embedded one cannot start, if the live one speaks TLS and this
+ * client cannot, and if others can read the file of `millrace user login`.
  */
-export async function connect(choice: ServerChoice = {}): Promise<Connection> {
+export async function connect(
+	choice: ServerChoice = {},
+	environment: NodeJS.ProcessEnv = process.env,
+): Promise<Connection> {
 	if (choice.server) {
-		return openNamed(choice.server, choice);
+		return openNamed(choice.server, choice, environment);
 	}
-	const named = choice.dataDirectory ? "" : process.env.MILLRACE_SERVER;
+	const named = choice.dataDirectory ? "" : environment.MILLRACE_SERVER;
 	if (named) {
-		return openNamed(named, choice, process.env, "MILLRACE_SERVER");
+		return openNamed(named, choice, environment, "MILLRACE_SERVER");
 	}
 	const directory = dataDirectory(choice.dataDirectory);
-	const connection = (await connectToLiveServer(directory)) ?? (await connectToEmbeddedServer(directory));
+	const live = await connectToLiveServer(directory, choice, environment);
+	if (live === undefined && choice.tls) {
+		throw new MillraceError(
+			"failed_precondition",
+			`tls is given, but no server that speaks TLS serves the data directory ${directory}; ` +
+				"name the address of one with server (--server), or leave out tls",
+		);
+	}
+	const connection = live ?? (await connectToEmbeddedServer(directory, choice, environment));
 	const { channel } = connection;
 	try {
-		channel.security = { ...channel.security, token: shownToken(choice, loginNames(connection, directory)) };
+		channel.security = {
+			...channel.security,
+			token: shownToken(choice, loginNames(connection, directory), environment),
+		};
 		return connection;
 	} catch (error) {
 		connection.close();
@@ -70,35 +89,54 @@ export function loginNames({ address }: Pick<Connection, "address">, directory?:
  */
 export function openNamed(
 	address: string,
-	choice: TokenChoice = {},
+	choice: SecurityChoice = {},
 	environment: NodeJS.ProcessEnv = process.env,
 	name?: string,
 ): Connection {
-	const token = shownToken(choice, loginNames({ address }), environment);
-	return openConnection(address, { security: { token } }, name);
+	return openConnection(address, { security: securityOf(choice, loginNames({ address }), environment) }, name);
 }
 
 /** Connects to the server that serves a data directory; undefined if none does. */
-async function connectToLiveServer(directory: string): Promise<Connection | undefined> {
-	const address = readServerAddress(directory)?.address;
-	if (address === undefined) {
+async function connectToLiveServer(
+	directory: string,
+	choice: SecurityChoice,
+	environment: NodeJS.ProcessEnv,
+): Promise<Connection | undefined> {
+	const server = readServerAddress(directory);
+	if (server === undefined || (choice.tls && server.tls === undefined)) {
 		return undefined;
 	}
-	const connection = openConnection(address);
+	// No token is shown before it is known to be this directory's server.
+	const connection = openConnection(server.address, { security: { tls: localTls(server, choice, environment) } });
 	try {
 		const info = await connection.server.getServerInfo({}, { retryMs: 0, signal: AbortSignal.timeout(answerMs) });
 		// The address may be an old one, which another server has taken since.
 		if (isSameDirectory(info.dataDirectory, directory)) {
 			return connection;
 		}
-	} catch {
+	} catch (error) {
+		connection.close();
+		// It is there, and TLS lies between us.
+		if (server.tls && (isMillraceError(error, "failed_precondition") || isMillraceError(error, "unauthenticated"))) {
+			throw error;
+		}
 		// Whoever does not answer is not this directory's server.
 	}
 	connection.close();
 	return undefined;
 }
 
-async function connectToEmbeddedServer(directory: string): Promise<Connection> {
+/** How TLS is spoken to a server of the data directory; undefined for plain text. */
+function localTls({ tls: ofServer }: ServerAddress, choice: SecurityChoice, environment: NodeJS.ProcessEnv) {
+	const tls = ofServer && chosenTls(choice, environment);
+	return tls && { serverName: ofServer.serverName, ...tls };
+}
+
+async function connectToEmbeddedServer(
+	directory: string,
+	choice: SecurityChoice,
+	environment: NodeJS.ProcessEnv,
+): Promise<Connection> {
 	const deadline = Date.now() + contentionMs;
 	const isNew = !existsSync(directory);
 	for (;;) {
@@ -113,7 +151,7 @@ async function connectToEmbeddedServer(directory: string): Promise<Connection> {
 		// The directory's holder is a server that another process has just started, or one that is just ending.
 		const patience = started.isDirectoryTaken ? Math.min(Date.now() + 1_000, deadline) : 0;
 		while (Date.now() < patience) {
-			const connection = await connectToLiveServer(directory);
+			const connection = await connectToLiveServer(directory, choice, environment);
 			if (connection !== undefined) {
 				return connection;
 			}

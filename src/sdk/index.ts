@@ -29,6 +29,7 @@ export type { ListModelsOptions, ModelSortBy } from "./model-list.js";
 export { ModelVersion } from "./model-version.js";
 export type { MethodsOf, Pending } from "./pending.js";
 export type { ReportMetricsOptions } from "./report-metrics-options.js";
+export type { TlsOptions } from "./tls-options.js";
 export type { CreatedToken, CreateTokenOptions, ListTokensOptions, Token, WorkerTokenOptions } from "./token.js";
 export { Trial, type TrialError, type TrialOutput, type TrialState } from "./trial.js";
 export type {

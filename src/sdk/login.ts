@@ -6,6 +6,7 @@ import { assertSecret } from "./assert-secret.js";
 import { assertString } from "./assert-string.js";
 import type { ServerChoice } from "./connect.js";
 import type { Connection } from "./connection.js";
+import { assertTls } from "./tls-options.js";
 import { forgetToken } from "./token-file.js";
 
 /** Who logs in, and where. */
@@ -18,8 +19,8 @@ export interface LoginOptions extends Omit<ServerChoice, "token"> {
 
 /** Throws `invalid_argument` if the options of a login cannot be what they are. */
 export function assertLogin(options: LoginOptions): void {
-	assertKnownOptions(options, "login", ["server", "username", "password", "dataDirectory"], { isSecret: true });
-	const { server, username, password, dataDirectory } = options;
+	assertKnownOptions(options, "login", ["server", "username", "password", "dataDirectory", "tls"], { isSecret: true });
+	const { server, username, password, dataDirectory, tls } = options;
 	assertString(username, "username");
 	assertSecret(password, "password");
 	for (const [name, value] of Object.entries({ server, dataDirectory })) {
@@ -27,11 +28,12 @@ export function assertLogin(options: LoginOptions): void {
 			assertString(value, name);
 		}
 	}
+	assertTls(tls);
 }
 
 /** Whether a login is to another server than the one that is used. */
-export function namesServer({ server, dataDirectory }: LoginOptions): boolean {
-	return server !== undefined || dataDirectory !== undefined;
+export function namesServer({ server, dataDirectory, tls }: LoginOptions): boolean {
+	return server !== undefined || dataDirectory !== undefined || tls !== undefined;
 }
 
 /** Changes a name and a password into a token, which the connection shows from then on. Returns it, and whose it is. */

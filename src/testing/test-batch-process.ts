@@ -79,7 +79,7 @@ async function runOn<T, B>(
 	data: DatasetSource<T>,
 	settings: readonly BatchProcessSettings<T, B>[],
 ): Promise<BatchProcessTest> {
-	const client = new Client({ server: server.address });
+	const client = new Client({ server: server.address, tls: false });
 	try {
 		const trialId = await createTrial(client, Processor.name, settings[0]?.hparams);
 		const calls: ProcessorCall[][] = settings.map(() => []);
@@ -87,7 +87,7 @@ async function runOn<T, B>(
 			const worker = testedWorker(trialId);
 			const make = (context: BatchProcessorContext) =>
 				recordedProcessor(new Processor(context), calls[rank] as ProcessorCall[]);
-			const ended = processTrial(make, data, { ...own, server: server.address }, worker);
+			const ended = processTrial(make, data, { ...own, server: server.address, tls: false }, worker);
 			return { ended, isAborted: () => worker.isAborted };
 		});
 		await allDone(workers);

@@ -11,7 +11,7 @@ import { shown } from "../sdk/shown.js";
 
 /** Options of testBatchProcess: those of batchProcess that do not concern the process or the server, and `worldSize`. */
 export interface TestBatchProcessOptions<T, B>
-	extends Omit<BatchProcessOptions<T, B>, "distributed" | "server" | "stepTimeout"> {
+	extends Omit<BatchProcessOptions<T, B>, "distributed" | "server" | "tls" | "stepTimeout"> {
 	/** The number of workers, from 1 to 64; default 1. All are in this process. */
 	readonly worldSize?: number;
 }
@@ -22,6 +22,7 @@ const mostWorkers = 64;
 const refused = {
 	distributed: "worldSize says how many workers there are",
 	server: "the test has a server of its own",
+	tls: "the server of the test speaks plain text on this machine",
 	stepTimeout: "it would kill the process of the test; the test's own timeout says which it is",
 } as const;
 

@@ -23,4 +23,15 @@ describe("resumeCommand", () => {
 			"npx millrace run conf.yaml --trial 5 --server a:1",
 		);
 	});
+
+	it("speaks TLS as it was told to", () => {
+		const server = "a:1";
+		const tls = { ca: "ca.pem", cert: "my cert.pem", key: "key.pem", serverName: "b" };
+		assert.equal(
+			resumeCommand({ ...trial, server, tls }, "/job"),
+			"npx millrace run conf.yaml --trial 5 --server a:1 " +
+				"--tls-ca ca.pem --tls-cert 'my cert.pem' --tls-key key.pem --tls-server-name b",
+		);
+		assert.equal(resumeCommand({ ...trial, tls: {} }, "/job"), "npx millrace run conf.yaml --trial 5 --tls");
+	});
 });

@@ -1,6 +1,7 @@
 import { hparamsOf, parseExperimentConfig } from "../../experiment-config.js";
 import { assertKnownOptions } from "../../sdk/assert-options.js";
 import { type JsonObject, toJsonObject } from "../../sdk/json.js";
+import { assertTls, type TlsOptions } from "../../sdk/tls-options.js";
 import { DistributedContext } from "../distributed/distributed-context.js";
 import type { JoinOptions } from "../join-run.js";
 import { checkedPreemptMode, type PreemptMode } from "./preempt-context.js";
@@ -18,6 +19,8 @@ export interface CoreOptions {
 	readonly config?: JsonObject;
 	/** The server's `host:port`; default: MILLRACE_SERVER, the server of the data directory, or an embedded one. */
 	readonly server?: string;
+	/** Whether to speak TLS to the server, and by which certificates; default: what MILLRACE_TLS… say, as for `Client`. */
+	readonly tls?: boolean | TlsOptions;
 	/** Which worker this is; default: what the environment says. */
 	readonly distributed?: DistributedContext;
 	/** Who asks whether the run is to stop; default "WorkersAskChief". */
@@ -35,8 +38,17 @@ export interface CoreSettings extends JoinOptions {
  * Throws `invalid_argument` naming the option and its value.
  */
 export function checkCoreOptions(options: CoreOptions): CoreSettings {
-	assertKnownOptions(options, "core.init", ["name", "hparams", "config", "server", "distributed", "preemptMode"]);
-	const { name, hparams, server, distributed, preemptMode = "WorkersAskChief" } = options;
+	assertKnownOptions(options, "core.init", [
+		"name",
+		"hparams",
+		"config",
+		"server",
+		"tls",
+		"distributed",
+		"preemptMode",
+	]);
+	const { name, hparams, server, tls, distributed, preemptMode = "WorkersAskChief" } = options;
+	assertTls(tls);
 	const config = {
 		...toJsonObject(options.config ?? {}, "config"),
 		...(name !== undefined && { name }),
@@ -46,6 +58,7 @@ export function checkCoreOptions(options: CoreOptions): CoreSettings {
 		config,
 		hparams: hparamsOf(parseExperimentConfig(config).config),
 		server,
+		tls,
 		distributed: distributed ?? DistributedContext.fromEnvironment(),
 		preemptMode: checkedPreemptMode(preemptMode),
 	};
