@@ -10,12 +10,14 @@ import { resolveEntrypoint } from "../launcher/resolve-entrypoint.js";
 import { runTrial } from "../launcher/run-trial.js";
 import { watchParentPipe } from "../parent-pipe.js";
 import { connect } from "../sdk/connect.js";
+import { tlsVariables } from "../sdk/tls-options.js";
 import { onStopSignals } from "../stop-signals.js";
 import { addExample } from "./example.js";
 import { trialId } from "./id-argument.js";
 import { seconds } from "./seconds.js";
-import { addServerFlags, namedServer, type ServerFlags } from "./server-flags.js";
+import { addServerFlags, namedServer, type ServerFlags, serverChoice } from "./server-flags.js";
 import type { Terminal } from "./terminal.js";
+import { spokenTls } from "./tls-flags.js";
 import { watchNpx } from "./watch-npx.js";
 
 interface RunFlags extends ServerFlags {
@@ -77,7 +79,8 @@ async function run(path: string, flags: RunFlags, terminal: Terminal): Promise<v
 
 	const stopSignals = onStopSignals({ output: [process.stdout, process.stderr] });
 	watchNpx(() => stopSignals.ask("SIGTERM"));
-	const connection = await connect({ server: flags.server, dataDirectory: flags.data });
+	const choice = serverChoice(flags);
+	const connection = await connect(choice);
 	const trial = runTrial({
 		connection,
 		config,
@@ -85,6 +88,8 @@ async function run(path: string, flags: RunFlags, terminal: Terminal): Promise<v
 		directory,
 		dataDirectory: dataDirectory(flags.data),
 		server: namedServer(flags),
+		tls: choice.tls,
+		variables: tlsVariables(spokenTls(connection, choice.tls)),
 		graceMs: graceMs(flags.grace),
 		configPath: path,
 		trialId: flags.trial,

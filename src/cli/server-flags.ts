@@ -4,10 +4,11 @@ import { dataDirectory } from "../data-directory.js";
 import { MillraceError } from "../errors.js";
 import { connect, type ServerChoice } from "../sdk/connect.js";
 import type { Connection } from "../sdk/connection.js";
-import type { Client } from "../sdk/index.js";
+import type { Client, TlsOptions } from "../sdk/index.js";
+import { addTlsFlags, type TlsFlags, tlsOf } from "./tls-flags.js";
 
-/** Which server a command asks. */
-export interface ServerFlags {
+/** Which server a command asks, and how. */
+export interface ServerFlags extends TlsFlags {
 	data?: string;
 	server?: string;
 }
@@ -18,16 +19,21 @@ export interface ServerUse {
 	readonly mayCreate?: boolean;
 }
 
-/** Adds the flags that name the server of a command. */
+/** Adds the flags that name the server of a command, and say how to speak to it. */
 export function addServerFlags(command: Command): Command {
-	return command
+	command
 		.option("--data <directory>", "the data directory (default: MILLRACE_DATA, else .millrace)")
 		.option("--server <host:port>", "the server (default: MILLRACE_SERVER, else the data directory's)");
+	return addTlsFlags(command);
 }
 
-/** Returns the server that the flags name, as `Client` and `connect` take it. */
-export function serverChoice(flags: ServerFlags): ServerChoice {
-	return { server: flags.server, dataDirectory: flags.data };
+/**
+ * Returns the server that the flags name, and how to speak to it, as `Client` and `connect` take it.
+ *
+ * Throws `invalid_argument` with the flag and the file if one of TLS is no good.
+ */
+export function serverChoice(flags: ServerFlags): ServerChoice & { readonly tls: TlsOptions | undefined } {
+	return { server: flags.server, dataDirectory: flags.data, tls: tlsOf(flags) };
 }
 
 /** Returns the address of the server, if the flags or the environment name one rather than a data directory. */

@@ -5,7 +5,7 @@ import { connect } from "../sdk/connect.js";
 import { addExample } from "./example.js";
 import { addJsonFlag, type JsonFlag } from "./json-flag.js";
 import { printDescription } from "./print-description.js";
-import { addServerFlags, assertServerOrData, type ServerFlags } from "./server-flags.js";
+import { addServerFlags, assertServerOrData, type ServerFlags, serverChoice } from "./server-flags.js";
 import type { Terminal } from "./terminal.js";
 
 /** Adds `millrace server info`: it asks a server who it is. */
@@ -23,7 +23,7 @@ export function addServerInfoCommand(server: Command, terminal: Terminal): void 
 
 async function printInfo(flags: ServerFlags & JsonFlag, terminal: Terminal): Promise<void> {
 	assertServerOrData(flags);
-	const connection = await connect({ server: flags.server, dataDirectory: flags.data });
+	const connection = await connect(serverChoice(flags));
 	try {
 		const { version, clusterId, dataDirectory, defaultStorage, hasAccounts } = await connection.server.getServerInfo(
 			{},

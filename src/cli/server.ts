@@ -1,6 +1,7 @@
 import { type Command, InvalidArgumentError, Option } from "commander";
 import type { ServerAddress } from "../data-directory.js";
 import { signalExitCode } from "../exit-codes.js";
+import type { ServerTlsFiles } from "../server/index.js";
 import { onStopSignals } from "../stop-signals.js";
 import { version } from "../version.js";
 import { addExample } from "./example.js";
@@ -18,6 +19,9 @@ interface ServerFlags {
 	insecure?: boolean;
 	lease?: number;
 	maxCallsPerSecond?: number;
+	tlsCert?: string;
+	tlsKey?: string;
+	tlsClientCa?: string;
 	embedded?: boolean;
 }
 
@@ -46,6 +50,9 @@ export function addServerCommand(program: Command, terminal: Terminal): void {
 				.argParser(leaseMs),
 		)
 		.option("--max-calls-per-second <count>", "the calls per second of a token or connection (default: 5000)", count)
+		.addOption(tlsFile("--tls-cert", "speak TLS, with the certificate (and those of CAs above it) of this PEM file"))
+		.addOption(tlsFile("--tls-key", "the PEM file of the certificate's private key"))
+		.addOption(tlsFile("--tls-client-ca", "refuse clients without a certificate of a CA of this PEM file"))
 		.addOption(new Option("--embedded", "serve on a free port until nobody is connected any more").hideHelp())
 		.action((flags: ServerFlags) => {
 			const [name] = command.args;
@@ -82,6 +89,8 @@ async function serve(flags: ServerFlags): Promise<void> {
 		insecure: flags.insecure ?? false,
 		leaseMs: flags.lease,
 		limits: limitsOf(flags),
+		// An embedded server serves its own machine, and those who start one know of no certificate.
+		tls: isEmbedded ? undefined : tlsFiles(flags),
 		embedded: isEmbedded,
 		embeddedWait: isEmbedded ? undefined : { ms: embeddedWaitMs, onWait },
 	});
@@ -109,6 +118,17 @@ async function serve(flags: ServerFlags): Promise<void> {
 	};
 	await Promise.race(isEmbedded ? [signalled, untilUnused(unused)] : [signalled]);
 	await server.close();
+}
+
+/** A flag of TLS, and its variable: MILLRACE_TLS_CERT is that of a client. */
+function tlsFile(flag: string, description: string): Option {
+	const variable = flag.replace("--", "MILLRACE_SERVER_").replaceAll("-", "_").toUpperCase();
+	return new Option(`${flag} <file>`, description).env(variable).helpGroup("TLS:");
+}
+
+function tlsFiles({ tlsCert, tlsKey, tlsClientCa }: ServerFlags): ServerTlsFiles | undefined {
+	const isAsked = tlsCert || tlsKey || tlsClientCa;
+	return isAsked ? { cert: tlsCert ?? "", key: tlsKey ?? "", clientCa: tlsClientCa } : undefined;
 }
 
 function port(text: string): number {
