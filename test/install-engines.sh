@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Installs, from Debian's packages, the programs that some tests start workers with: torchrun, mpirun, Slurm, and
-# ip for hosts made of network namespaces; the languages of examples/clients; and, from PyPI, what checks Kubernetes
-# manifests. What cannot be installed is named, and its tests are skipped; this script never fails.
+# ip for hosts made of network namespaces; the languages of examples/clients; openssl for a page of docs/; and, from
+# PyPI, what checks Kubernetes manifests. What cannot be installed is named, and its tests are skipped; this script never fails.
 set -uo pipefail
 cd "$(dirname "$0")/.."
 
@@ -15,6 +15,7 @@ missing() {
 	command -v go >/dev/null || echo golang-go
 	command -v javac >/dev/null || echo default-jdk-headless
 	command -v mvn >/dev/null || echo maven
+	command -v openssl >/dev/null || echo openssl
 }
 
 # Daemons are in /usr/sbin, which not every user's PATH has.
