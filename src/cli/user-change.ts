@@ -5,6 +5,7 @@ import { Client, type CreateUserOptions, type User } from "../sdk/index.js";
 import { addPasswordFlag, type PasswordFlag, takePasswords } from "./ask-password.js";
 import { addServerFlags, namedServer, type ServerFlags, withConnection } from "./server-flags.js";
 import type { Terminal } from "./terminal.js";
+import { tlsOf } from "./tls-flags.js";
 import { addVerb, onServer } from "./verb.js";
 
 interface CreateFlags extends ServerFlags, PasswordFlag {
@@ -98,7 +99,7 @@ async function createUser(username: string, flags: CreateFlags, terminal: Termin
 			const made = await client.createUser(username, options);
 			await terminal.print(`user ${username}: ${roleOf(made)}, ${stateOf(made)}\n`);
 			if (!hasAccounts) {
-				const place = { dataDirectory: dataDirectory(flags.data), server: namedServer(flags) };
+				const place = { dataDirectory: dataDirectory(flags.data), server: namedServer(flags), tls: tlsOf(flags) };
 				terminal.say(
 					`${username} is the first account of the server at ${connection.address}, which now asks for tokens:`,
 				);
