@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { randomUUID } from "node:crypto";
+import { once } from "node:events";
 import { join as pathOf } from "node:path";
 import { after, describe, it } from "node:test";
 import { CollectiveOperation as Operation } from "../../src/gen/millrace/v1/rendezvous_pb.js";
@@ -9,7 +10,9 @@ import type { RendezvousMember } from "../../src/rendezvous/client.js";
 import { reconnectGraceMs } from "../../src/rendezvous/presence.js";
 import { Connection } from "../../src/server/db/database.js";
 import { startTrial } from "../server/start-trial.js";
+import { CertificateAuthority, pemFiles } from "../support/certificate-authority.js";
 import { startCutProxy } from "../support/cut-proxy.js";
+import { errorWith } from "../support/error-with.js";
 import { startTestServer, type TestServer } from "../support/start-test-server.js";
 import { joinOf, memberAs, user } from "./attend-ranks.js";
 
@@ -106,5 +109,26 @@ describe("a member that comes back", { timeout: 60_000 }, () => {
 		await assert.rejects(user(members[0], Operation.ALLGATHER), /rank 1 on host-1 failed: no such file: labels.csv/);
 		const { trialRun } = await next.client(TrialService).getTrialRun({ trialId, trialRunId: 1 });
 		assert.match(trialRun?.reason ?? "", /labels\.csv/);
+	});
+
+	it("says so, at its deadline, when the server has come back with a certificate of another CA", async () => {
+		const plain = await startTestServer();
+		const { dataDirectory } = plain;
+		const trialId = await startTrial(plain);
+		await plain.close();
+		const [ca, other] = [new CertificateAuthority("Test CA"), new CertificateAuthority("Other CA")];
+		const certificateOf = (issuer: CertificateAuthority) =>
+			pemFiles(issuer.issue({ name: "gpu-box", hosts: ["127.0.0.1"] }));
+		const first = await startTestServer({ dataDirectory, tls: certificateOf(ca) });
+		const times = { connectMs: 5_000, retryMs: 300 };
+		const member = await memberAs(first.address, { trialId }, { ...times, security: { tls: { ca: ca.cert } } });
+		const lost = once(member.signal, "abort");
+		await first.close();
+		await startTestServer({ dataDirectory, port: Number(first.address.split(":")[1]), tls: certificateOf(other) });
+		await lost;
+		errorWith(
+			"failed_precondition",
+			/issued by CN=Other CA, and this client trusts only CN=Test CA; give/,
+		)(member.signal.reason);
 	});
 });
