@@ -38,7 +38,12 @@ export interface Connection {
  * Throws `invalid_argument` if the address is not `host:port`.
  */
 export function openConnection(address: string, settings: ChannelSettings = {}, name = "the server"): Connection {
-	assertAddress(address, name);
+	if (!isAddress(address)) {
+		throw new MillraceError(
+			"invalid_argument",
+			`${name} ${JSON.stringify(address)} is not an address; write host:port, such as 127.0.0.1:8090`,
+		);
+	}
 	const channel = new Channel(address, settings);
 	return {
 		address,
@@ -56,12 +61,7 @@ export function openConnection(address: string, settings: ChannelSettings = {}, 
 	};
 }
 
-function assertAddress(address: string, name: string): void {
-	const port = /^(?:\[[0-9a-fA-F:.]+\]|[^\s:/[\]]+):(\d{1,5})$/.exec(address)?.[1];
-	if (port === undefined || Number(port) < 1 || Number(port) > 65_535) {
-		throw new MillraceError(
-			"invalid_argument",
-			`${name} ${JSON.stringify(address)} is not an address; write host:port, such as 127.0.0.1:8090`,
-		);
-	}
+function isAddress(address: string): boolean {
+	const port = Number(/^(?:\[[0-9a-fA-F:.]+\]|[^\s:/[\]]+):(\d{1,5})$/.exec(address)?.[1]);
+	return port >= 1 && port <= 65_535;
 }
