@@ -135,7 +135,8 @@ export class User {
 	}
 
 	#update(change: MessageInitShape<typeof UpdateUserRequestSchema>): Promise<void> {
-		return this.#change((auth) => auth.updateUser({ ...change, userId: this.userId }));
+		const request = { ...change, requestId: randomUUID(), userId: this.userId };
+		return this.#change((auth) => auth.updateUser(request));
 	}
 
 	async #change(call: (auth: Connection["auth"]) => Promise<{ user?: UserMessage | undefined }>): Promise<void> {
