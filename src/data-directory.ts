@@ -21,6 +21,8 @@ export interface ServerAddress {
 	readonly host: string;
 	/** The version of the program. */
 	readonly version: string;
+	/** The UUID that the directory's database has; undefined where an older program wrote the address. */
+	readonly clusterId?: string | undefined;
 	/** Whether it ends by itself when nobody is connected. Default false. */
 	readonly embedded?: boolean;
 	/** There if it speaks TLS. */

@@ -1,6 +1,7 @@
 import { existsSync, realpathSync } from "node:fs";
 import { dataDirectory, readServerAddress, type ServerAddress } from "../data-directory.js";
 import { isMillraceError, MillraceError } from "../errors.js";
+import type { GetServerInfoResponse } from "../gen/millrace/v1/server_service_pb.js";
 import { sleep } from "../rpc/retry.js";
 import { type Connection, openConnection } from "./connection.js";
 import { startEmbeddedServer } from "./embedded-server.js";
@@ -111,7 +112,7 @@ async function connectToLiveServer(
 	try {
 		const info = await connection.server.getServerInfo({}, { retryMs: 0, signal: AbortSignal.timeout(answerMs) });
 		// The address may be an old one, which another server has taken since.
-		if (isSameDirectory(info.dataDirectory, directory)) {
+		if (isServerOf(directory, server, info)) {
 			return connection;
 		}
 	} catch (error) {
@@ -164,6 +165,21 @@ async function connectToEmbeddedServer(
 			);
 		}
 	}
+}
+
+/**
+ * Whether a server that answers where the directory says that its server is has the directory. It tells its own directory
+ * only to those whom it knows, or who come from a loopback address. The path counts before the id, which a copy of the
+ * directory has too.
+ */
+function isServerOf(
+	directory: string,
+	{ clusterId }: ServerAddress,
+	info: Pick<GetServerInfoResponse, "clusterId" | "dataDirectory">,
+): boolean {
+	return info.dataDirectory === ""
+		? clusterId !== undefined && clusterId === info.clusterId
+		: isSameDirectory(info.dataDirectory, directory);
 }
 
 function isSameDirectory(one: string, other: string): boolean {

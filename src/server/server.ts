@@ -161,7 +161,8 @@ export async function startServer(options: ServerOptions = {}): Promise<RunningS
 			http = new HttpServer({ log, tls, onlyLocalNames: () => isLoopback(host) && !sessions.hasAccounts });
 			doors.push(new ConnectServices(http, { gate, log }));
 		}
-		const parts = { db, directory, log, leaseMs: options.leaseMs, sessions };
+		const id = await clusterId(db);
+		const parts = { db, clusterId: id, directory, log, leaseMs: options.leaseMs, sessions };
 		const { rendezvous, context } = await addServices(doors, parts);
 		undo.push(
 			() => context.checkpointFiles.close(),
@@ -182,7 +183,7 @@ export async function startServer(options: ServerOptions = {}): Promise<RunningS
 		const httpAt = http && localAddress(host, await http.listen(host, httpPort ?? 0));
 		const httpAddress = httpAt && `${tls === undefined ? "http" : "https"}://${httpAt}`;
 		writeServerAddress(directory, {
-			...{ address, httpAddress, pid: process.pid, host: hostname(), version, embedded },
+			...{ address, httpAddress, pid: process.pid, host: hostname(), version, clusterId: id, embedded },
 			...(tls && { tls: { serverName: nameBesides(hostOf(address), tls) } }),
 		});
 		const expired = tls && expiryOf(tls);
@@ -237,6 +238,7 @@ interface Door {
 /** What the services are made of. */
 interface ServiceParts {
 	readonly db: Database;
+	readonly clusterId: string;
 	readonly directory: string;
 	readonly log: ErrorLog;
 	readonly leaseMs: number | undefined;
@@ -245,7 +247,7 @@ interface ServiceParts {
 
 async function addServices(
 	doors: readonly Door[],
-	{ db, directory, log, leaseMs, sessions }: ServiceParts,
+	{ db, clusterId, directory, log, leaseMs, sessions }: ServiceParts,
 ): Promise<{ rendezvous: Rendezvous; context: ServiceContext }> {
 	const storagePath = join(directory, "storage");
 	mkdirSync(storagePath, { recursive: true });
@@ -257,7 +259,7 @@ async function addServices(
 	const { runClosed, activityOf: runActivity } = rendezvous;
 	const files = { defaultStorage, checkpointFiles, outputRemovals };
 	const context: ServiceContext = { db, ...files, owners, runActivity, runClosed };
-	const info = { version, clusterId: await clusterId(db), dataDirectory: directory, defaultStorage };
+	const info = { version, clusterId, dataDirectory: directory, defaultStorage };
 	const add: Door["add"] = (service, handlers) => {
 		for (const door of doors) {
 			door.add(service, handlers);

@@ -1,17 +1,38 @@
 import assert from "node:assert/strict";
-import { existsSync, readdirSync, writeFileSync } from "node:fs";
+import { randomUUID } from "node:crypto";
+import { cpSync, existsSync, readdirSync, writeFileSync } from "node:fs";
+import { networkInterfaces } from "node:os";
 import { join } from "node:path";
 import { describe, it } from "node:test";
 import { fileURLToPath } from "node:url";
+import { create } from "@bufbuild/protobuf";
 import { readServerAddress, writeServerAddress } from "../../src/data-directory.js";
-import { connect } from "../../src/sdk/connect.js";
+import { GetServerInfoResponseSchema, ServerService } from "../../src/gen/millrace/v1/server_service_pb.js";
+import { connect, loginNames } from "../../src/sdk/connect.js";
 import { openConnection } from "../../src/sdk/connection.js";
 import { Client } from "../../src/sdk/index.js";
+import { keepLogin } from "../../src/sdk/token-file.js";
+import { errorWith } from "../support/error-with.js";
 import { nodeWithTsx } from "../support/node-with-tsx.js";
 import { type CommandEnd, startCommand } from "../support/start-command.js";
+import { startRpcServer } from "../support/start-rpc-server.js";
+import { startServerWithAccounts } from "../support/start-server-with-accounts.js";
+import { startTestServer } from "../support/start-test-server.js";
 import { tempDir } from "../support/temp-dir.js";
 import { useTestClient } from "../support/use-test-client.js";
 import { waitUntil } from "../support/wait-until.js";
+
+/** Makes a data directory one on which no embedded server starts. */
+function breakDatabase(directory: string): void {
+	const text = "this is no database, but it is long enough to be read as one";
+	writeFileSync(join(directory, "millrace.db"), text.repeat(100));
+}
+
+/** An address of this machine that is not loopback; undefined if it has none. */
+function ownAddress(): string | undefined {
+	const addresses = Object.values(networkInterfaces()).flatMap((all) => all ?? []);
+	return addresses.find(({ family, internal }) => family === "IPv4" && !internal)?.address;
+}
 
 const [node, ...tsx] = nodeWithTsx;
 
@@ -125,12 +146,52 @@ describe("connect", { timeout: 120_000 }, () => {
 		assert.deepEqual(await test.client.listModels(), []);
 	});
 
+	it("finds the server of its directory that tells strangers nothing of that, and shows it the login", async (t) => {
+		const host = ownAddress();
+		if (host === undefined) {
+			t.skip("this machine has no address but those of loopback");
+			return;
+		}
+		const { ada, dataDirectory, ...first } = await startServerWithAccounts();
+		await first.close();
+		const { address } = await startTestServer({ dataDirectory, host });
+		const config = tempDir();
+		const environment = { XDG_CONFIG_HOME: config };
+		const found = await connect({ dataDirectory, token: "" }, environment);
+		assert.equal(found.address, address);
+		assert.equal((await found.server.getServerInfo({})).dataDirectory, "");
+		found.close();
+		keepLogin(loginNames({ address }, dataDirectory), { username: "ada", token: ada, expireTime: null }, environment);
+		const known = await connect({ dataDirectory }, environment);
+		assert.equal((await known.auth.getMe({})).user?.username, "ada");
+		known.close();
+	});
+
+	it("takes no server that tells nothing of its directory and has another id, or whose id an old program left out", async () => {
+		const info = { clusterId: randomUUID(), version: "0.1.0", hasAccounts: true };
+		const { address } = await startRpcServer((rpc) =>
+			rpc.add(ServerService, { getServerInfo: async () => create(GetServerInfoResponseSchema, info) }),
+		);
+		for (const clusterId of [randomUUID(), undefined]) {
+			const data = tempDir();
+			writeServerAddress(data, { address, pid: 1, host: "here", version: "0.1.0", clusterId });
+			breakDatabase(data);
+			await assert.rejects(connect({ dataDirectory: data }), errorWith("failed_precondition", /did not start/));
+		}
+	});
+
+	it("takes no server of a directory of which its own is a copy", async () => {
+		const { dataDirectory } = await test.connection.server.getServerInfo({});
+		const copy = tempDir();
+		cpSync(join(dataDirectory, "server.json"), join(copy, "server.json"));
+		assert.equal(readServerAddress(copy)?.address, test.address);
+		breakDatabase(copy);
+		await assert.rejects(connect({ dataDirectory: copy }), errorWith("failed_precondition", /did not start/));
+	});
+
 	it("gives the embedded server's own words when it does not start", async () => {
 		const data = tempDir();
-		writeFileSync(
-			join(data, "millrace.db"),
-			"this is no database, but it is long enough to be read as one".repeat(100),
-		);
+		breakDatabase(data);
 		await assert.rejects(connect({ dataDirectory: data }), {
 			code: "failed_precondition",
 			message: new RegExp(`^the embedded server on ${data} did not start: .*(database|SQLITE)`, "s"),

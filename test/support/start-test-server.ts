@@ -17,6 +17,8 @@ export interface TestServer extends RunningServer {
 /** What a test may choose. */
 export interface TestServerOptions {
 	readonly dataDirectory?: string;
+	/** Default: a loopback address. */
+	readonly host?: string;
 	readonly port?: number;
 	/** Default: no HTTP. */
 	readonly httpPort?: number;
@@ -38,6 +40,7 @@ export async function startTestServer(options: TestServerOptions = {}): Promise<
 	const logged: string[] = [];
 	const server = await startServer({
 		dataDirectory: options.dataDirectory ?? tempDir(),
+		host: options.host,
 		port: options.port ?? 0,
 		httpPort: options.httpPort,
 		leaseMs: options.leaseMs,
