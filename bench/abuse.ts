@@ -48,11 +48,12 @@ async function fillTrial(address: string): Promise<number> {
 	const { trialRun } = await trials.startTrialRun({ requestId: randomUUID(), trialId });
 	const metricsJson = JSON.stringify(Object.fromEntries(Array.from({ length: 30 }, (_, i) => [`metric_${i}`, i / 7])));
 	const report = { trialId, trialRunId: trialRun?.trialRunId ?? 0, group: "inference", metricsJson };
-	await createRpcClient(MetricService, channel).reportMetrics({
-		clientId: randomUUID(),
-		sequence: 1n,
-		reports: Array.from({ length: 10_000 }, (_, step) => ({ ...report, stepsCompleted: step })),
-	});
+	const { reportMetrics } = createRpcClient(MetricService, channel);
+	const clientId = randomUUID();
+	for (let call = 0; call < 20; call++) {
+		const reports = Array.from({ length: 500 }, (_, index) => ({ ...report, stepsCompleted: call * 500 + index }));
+		await reportMetrics({ clientId, sequence: BigInt(call + 1), reports });
+	}
 	channel.close();
 	return trialId;
 }

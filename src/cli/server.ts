@@ -1,3 +1,4 @@
+import { setFlagsFromString } from "node:v8";
 import { type Command, InvalidArgumentError, Option } from "commander";
 import type { ServerAddress } from "../data-directory.js";
 import { signalExitCode } from "../exit-codes.js";
@@ -19,11 +20,16 @@ interface ServerFlags {
 	insecure?: boolean;
 	lease?: number;
 	maxCallsPerSecond?: number;
+	maxConnections?: number;
+	maxStreamsPerConnection?: number;
 	tlsCert?: string;
 	tlsKey?: string;
 	tlsClientCa?: string;
 	embedded?: boolean;
 }
+
+/** How much larger than what is in use the heap may become. */
+const heapGrowthPercent = 50;
 
 /** Longer than an embedded server stays after the last command that used it. */
 const embeddedWaitMs = 10_000;
@@ -50,6 +56,8 @@ export function addServerCommand(program: Command, terminal: Terminal): void {
 				.argParser(leaseMs),
 		)
 		.option("--max-calls-per-second <count>", "the calls per second of a token or connection (default: 5000)", count)
+		.option("--max-connections <count>", "the connections at a time (default: 4000)", count)
+		.option("--max-streams-per-connection <count>", "the streams that a connection has open (default: 64)", count)
 		.addOption(tlsFile("--tls-cert", "speak TLS, with the certificate (and those of CAs above it) of this PEM file"))
 		.addOption(tlsFile("--tls-key", "the PEM file of the certificate's private key"))
 		.addOption(tlsFile("--tls-client-ca", "refuse clients without a certificate of a CA of this PEM file"))
@@ -69,6 +77,8 @@ export function addServerCommand(program: Command, terminal: Terminal): void {
 }
 
 async function serve(flags: ServerFlags): Promise<void> {
+	// V8 would let the heap become several times what is in use before it looks for what is not.
+	setFlagsFromString(`--heap-growing-percent=${heapGrowthPercent}`);
 	const isEmbedded = flags.embedded ?? false;
 	const stopSignals = onStopSignals();
 	if (!isEmbedded) {
@@ -139,8 +149,9 @@ function port(text: string): number {
 	return value;
 }
 
-function limitsOf({ maxCallsPerSecond }: ServerFlags) {
-	return maxCallsPerSecond === undefined ? {} : { maxCallsPerSecond };
+function limitsOf({ maxCallsPerSecond, maxConnections, maxStreamsPerConnection }: ServerFlags) {
+	const given = Object.entries({ maxCallsPerSecond, maxConnections, maxStreamsPerConnection });
+	return Object.fromEntries(given.filter(([, value]) => value !== undefined));
 }
 
 function count(text: string): number {

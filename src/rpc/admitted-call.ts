@@ -1,7 +1,8 @@
 import type { DescMethod, Message } from "@bufbuild/protobuf";
 import { isMillraceError, MillraceError } from "../errors.js";
-import type { Admission, Gate, IncomingCall } from "./gate.js";
-import type { CallContext } from "./handler.js";
+import type { Admission, IncomingCall } from "./gate.js";
+import type { CallContext, CallHost } from "./handler.js";
+import type { UnreadAnswers } from "./limits/unread-answers.js";
 
 /** A call as it arrives, by gRPC or by HTTP. */
 export interface Arrival extends Omit<IncomingCall, "method"> {
@@ -11,6 +12,9 @@ export interface Arrival extends Omit<IncomingCall, "method"> {
 	readonly timeoutMs?: number | undefined;
 }
 
+/** Why a call is stopped whose caller has gone away. An error of its own for each call would cost more than a small call. */
+export const callerGone: MillraceError = new MillraceError("cancelled", "the caller has gone away");
+
 /** How long a call that is answered by one message may take, in milliseconds; a stream has no such limit. */
 export const unaryDeadlineMs = 300_000;
 
@@ -19,17 +23,21 @@ export class AdmittedCall {
 	readonly context: CallContext;
 	readonly #admission: Admission;
 	readonly #gone: AbortSignal;
-	readonly #deadline = new AbortController();
+	readonly #stop = new AbortController();
 	readonly #timer: NodeJS.Timeout | undefined;
 	#isEnded = false;
 
-	private constructor(method: DescMethod, admission: Admission, arrival: Arrival) {
+	private constructor(method: DescMethod, admission: Admission, arrival: Arrival, answers: UnreadAnswers) {
 		this.#admission = admission;
 		this.#gone = arrival.gone;
+		// One signal for all reasons: AbortSignal.any costs as much as the rest of a small call.
+		const { signal } = this.#stop;
+		follow(arrival.gone, this.#stop);
+		follow(admission.revoked, this.#stop);
 		const deadline = deadlineOf(method, arrival.timeoutMs);
 		if (deadline !== undefined) {
 			const { ms, message } = deadline;
-			const stop = () => this.#deadline.abort(new MillraceError("deadline_exceeded", message));
+			const stop = () => this.#stop.abort(new MillraceError("deadline_exceeded", message));
 			if (ms === 0) {
 				stop();
 			} else {
@@ -37,14 +45,21 @@ export class AdmittedCall {
 				this.#timer = setTimeout(stop, ms).unref();
 			}
 		}
-		const signal = AbortSignal.any([arrival.gone, admission.revoked, this.#deadline.signal]);
-		this.context = { signal, peer: arrival.peer, caller: admission.caller };
+		const { peer } = arrival;
+		const inTurn = <T>(read: () => Promise<T>) => answers.inTurn(peer, signal, read);
+		this.context = { signal, peer, caller: admission.caller, inTurn };
 	}
 
 	/** Asks the gate to let a call in. Throws what the gate throws. */
-	static async enter(gate: Gate, method: DescMethod, arrival: Arrival): Promise<AdmittedCall> {
+	static async enter({ gate, memory }: CallHost, method: DescMethod, arrival: Arrival): Promise<AdmittedCall> {
 		const { authorization, metadataBytes, peer } = arrival;
-		return new AdmittedCall(method, await gate.admit({ method, authorization, metadataBytes, peer }), arrival);
+		const admission = await gate.admit({ method, authorization, metadataBytes, peer });
+		return new AdmittedCall(method, admission, arrival, memory.answers);
+	}
+
+	/** Whether the caller has gone away. */
+	get isGone(): boolean {
+		return this.#gone.aborted;
 	}
 
 	/** Has a handler answer a request by one message. Throws what the gate and the handler throw, or why the call was stopped. */
@@ -60,6 +75,8 @@ export class AdmittedCall {
 	): AsyncGenerator<O> {
 		const checked = await this.checked(request);
 		this.throwIfStopped();
+		// What it looks at before it reads would be looked at for thousands who have to wait all the same.
+		await this.answer(this.context.inTurn(async () => {}));
 		for await (const message of handler(checked, this.context)) {
 			if (this.context.signal.aborted) {
 				break;
@@ -112,7 +129,16 @@ export class AdmittedCall {
 	}
 
 	#reason(): unknown {
-		return this.#admission.revoked.aborted ? this.#admission.revoked.reason : this.#deadline.signal.reason;
+		return this.#stop.signal.reason;
+	}
+}
+
+/** Aborts a controller with the reason of a signal, when that is aborted. */
+function follow(signal: AbortSignal, controller: AbortController): void {
+	if (signal.aborted) {
+		controller.abort(signal.reason);
+	} else {
+		signal.addEventListener("abort", () => controller.abort(signal.reason), { once: true });
 	}
 }
 

@@ -1,10 +1,13 @@
 import type { DescMessage, DescMethod, DescService, Message, MessageInitShape, MessageShape } from "@bufbuild/protobuf";
-import type { Metadata, ServerDuplexStream, ServerUnaryCall, ServerWritableStream, sendUnaryData } from "@grpc/grpc-js";
+import type { ServerDuplexStream, ServerUnaryCall, ServerWritableStream, sendUnaryData } from "@grpc/grpc-js";
 import { MillraceError } from "../errors.js";
-import { AdmittedCall, type Arrival } from "./admitted-call.js";
+import type { AdmittedCall } from "./admitted-call.js";
 import { decode, encode, methodPath } from "./definition.js";
 import { drained } from "./drained.js";
 import type { Caller, Gate } from "./gate.js";
+import { takeAdmitted } from "./incoming-call.js";
+import type { CallLimits } from "./limits/call-limits.js";
+import type { CallMemory } from "./limits/call-memory.js";
 import { type ErrorLog, toStatus } from "./status.js";
 
 /** What a handler knows of the call besides the request. */
@@ -15,6 +18,12 @@ export interface CallContext {
 	readonly peer: string;
 	/** Who calls. */
 	readonly caller: Caller;
+	/**
+	 * Reads what a stream sends next, once the server has room for it: while callers leave much unread, those who do wait.
+	 *
+	 * Throws the reason of the signal if it is aborted before.
+	 */
+	inTurn<T>(read: () => Promise<T>): Promise<T>;
 }
 
 /** The server's end of a stream in both directions. The call ends when the handler's promise settles. */
@@ -58,6 +67,10 @@ export function methodHandlers<S extends DescService>(
 export interface CallHost {
 	/** Lets calls in. */
 	readonly gate: Gate;
+	/** Counts calls. */
+	readonly limits: CallLimits;
+	/** What calls hold. */
+	readonly memory: CallMemory;
 	/** Receives what goes wrong inside. */
 	readonly log: ErrorLog;
 }
@@ -67,32 +80,29 @@ export function grpcImplementation<S extends DescService>(service: S, handlers: 
 	return Object.fromEntries(
 		methodHandlers(service, handlers).map(([method, handler]) => [
 			method.localName,
-			grpcHandler(method, handler, host),
+			grpcHandler(method, handler, host.log),
 		]),
 	);
 }
 
-function grpcHandler(method: DescMethod, handler: AnyHandler, { gate, log }: CallHost) {
+function grpcHandler(method: DescMethod, handler: AnyHandler, log: ErrorLog) {
 	switch (method.methodKind) {
 		case "unary":
 			return async (call: ServerUnaryCall<Buffer, Buffer>, callback: sendUnaryData<Buffer>) => {
-				let admitted: AdmittedCall | undefined;
+				const admitted = takeAdmitted(call.metadata);
 				try {
-					admitted = await AdmittedCall.enter(gate, method, arrivalOf(call, goneSignal(call)));
 					const answer = encode(method.output, await admitted.one(handler, decode(method.input, call.request)));
 					admitted.end();
 					callback(null, answer);
 				} catch (error) {
-					admitted?.end(error);
+					admitted.end(error);
 					callback(toStatus(error, methodPath(method), log));
 				}
 			};
 		case "server_streaming":
 			return async (call: ServerWritableStream<Buffer, Buffer>) => {
-				const gone = goneSignal(call);
-				let admitted: AdmittedCall | undefined;
+				const admitted = takeAdmitted(call.metadata);
 				try {
-					admitted = await AdmittedCall.enter(gate, method, arrivalOf(call, gone));
 					const request: Message = decode(method.input, call.request);
 					for await (const message of admitted.many<Message, MessageInitShape<DescMessage>>(handler, request)) {
 						if (!call.write(encode(method.output, message))) {
@@ -100,24 +110,22 @@ function grpcHandler(method: DescMethod, handler: AnyHandler, { gate, log }: Cal
 						}
 					}
 					admitted.end();
-					if (!gone.aborted) {
+					if (!admitted.isGone) {
 						call.end();
 					}
 				} catch (error) {
-					admitted?.end(error);
-					if (!gone.aborted) {
+					admitted.end(error);
+					if (!admitted.isGone) {
 						call.emit("error", toStatus(error, methodPath(method), log));
 					}
 				}
 			};
 		case "bidi_streaming":
 			return async (call: ServerDuplexStream<Buffer, Buffer>) => {
-				const gone = goneSignal(call);
 				// A broken connection is told by the signal; without a listener grpc-js's error event would be thrown.
 				call.on("error", () => {});
-				let admitted: AdmittedCall | undefined;
+				const admitted = takeAdmitted(call.metadata);
 				try {
-					admitted = await AdmittedCall.enter(gate, method, arrivalOf(call, gone));
 					const { context } = admitted;
 					const send = (message: MessageInitShape<DescMessage>) => {
 						if (!context.signal.aborted) {
@@ -129,8 +137,8 @@ function grpcHandler(method: DescMethod, handler: AnyHandler, { gate, log }: Cal
 					admitted.end();
 					call.end();
 				} catch (error) {
-					admitted?.end(error);
-					if (!gone.aborted) {
+					admitted.end(error);
+					if (!admitted.isGone) {
 						call.emit("error", toStatus(error, methodPath(method), log));
 					}
 				}
@@ -161,31 +169,4 @@ async function* decodedRequests(method: DescMethod, call: ServerDuplexStream<Buf
 		}
 		yield request;
 	}
-}
-
-interface GrpcCall {
-	readonly cancelled: boolean;
-	readonly metadata: Metadata;
-	getPeer(): string;
-	on(event: "cancelled", listener: () => void): unknown;
-}
-
-function goneSignal(call: GrpcCall): AbortSignal {
-	const gone = new AbortController();
-	if (call.cancelled) {
-		gone.abort();
-	}
-	call.on("cancelled", () => gone.abort());
-	return gone.signal;
-}
-
-function arrivalOf(call: GrpcCall, gone: AbortSignal): Arrival {
-	let metadataBytes = 0;
-	for (const [name, values] of Object.entries(call.metadata.toHttp2Headers())) {
-		for (const value of [values].flat()) {
-			metadataBytes += name.length + String(value).length;
-		}
-	}
-	const [authorization] = call.metadata.get("authorization");
-	return { gone, peer: call.getPeer(), metadataBytes, authorization: authorization?.toString() };
 }

@@ -1,5 +1,6 @@
 import type { Socket } from "node:net";
 import { createServer, type Server as TlsServer } from "node:tls";
+import { Pace } from "./limits/pace.js";
 import { type ServerTls, tlsServerOptions } from "./server-tls.js";
 
 /** How connections come in. */
@@ -8,6 +9,8 @@ export interface IncomingOptions {
 	readonly tls?: ServerTls | undefined;
 	/** How long a connection may take from its start until it has sent HTTP/2's greeting, in milliseconds. */
 	readonly greetingMs: number;
+	/** The connections that are taken at a time. Some more are taken to be told so. */
+	readonly maxConnections: number;
 	/** Takes a connection on which HTTP/2 is to be spoken: the socket, or what TLS makes of it. */
 	readonly onReady: (connection: Socket) => void;
 	/** Called with the number of open connections whenever it changes. */
@@ -18,14 +21,25 @@ interface Incoming {
 	readonly socket: Socket;
 	/** Where HTTP/2 is spoken; undefined until the TLS handshake is done. */
 	spoken: Socket | undefined;
+	readonly since: number;
+	/** Whether it was one too many when it came. */
+	isExtra: boolean;
+	/** Whether there was ever a call on it. */
+	hasCalled: boolean;
 }
+
+/** How many connections beyond the limit are taken, to be told what is wrong. */
+const crowd = 32;
 
 /** The open connections of a server, TLS included. One that does not speak is cut. */
 export class IncomingConnections {
 	readonly #options: IncomingOptions;
 	readonly #open = new Set<Incoming>();
+	readonly #byPeer = new Map<string, Incoming>();
 	/** Those in their handshake, by both ends' addresses: nothing else leads from a socket to what TLS makes of it. */
 	readonly #shaking = new Map<string, Incoming>();
+	/** The connections that ended without a call, by the host that they came from. */
+	readonly #useless = new Pace({ burst: 100, apartMs: 20, mostMs: 1_000 });
 	readonly #tls: TlsServer | undefined;
 
 	constructor(options: IncomingOptions) {
@@ -40,26 +54,80 @@ export class IncomingConnections {
 
 	/** Takes a connection that was just accepted. */
 	accept(socket: Socket): void {
+		const isExtra = this.#open.size >= this.#options.maxConnections;
+		if (isExtra) {
+			this.#cutUseless();
+		}
+		if (this.#open.size >= this.#options.maxConnections + crowd) {
+			socket.destroy();
+			return;
+		}
 		socket.setNoDelay(true);
-		const incoming: Incoming = { socket, spoken: this.#tls === undefined ? socket : undefined };
+		const spoken = this.#tls === undefined ? socket : undefined;
+		const incoming: Incoming = { socket, spoken, since: performance.now(), isExtra, hasCalled: false };
 		const ends = endsOf(socket);
-		const timer = setTimeout(() => cutIfSilent(incoming), this.#options.greetingMs);
-		timer.unref();
+		const peer = `${socket.remoteAddress}:${socket.remotePort}`;
+		const host = String(socket.remoteAddress);
+		const timer = setTimeout(() => cutIfSilent(incoming), this.#options.greetingMs).unref();
+		// Who connects again and again, and calls nothing, could keep a server busy with nothing else.
+		const waitMs = this.#useless.waitOf(host);
+		const start = waitMs > 0 ? setTimeout(() => this.#begin(incoming, ends), waitMs).unref() : undefined;
+		// What breaks is told by HTTP/2 or TLS; without a listener it would be thrown here too.
+		socket.on("error", ignore);
 		socket.on("close", () => {
 			clearTimeout(timer);
+			clearTimeout(start);
+			if (!incoming.hasCalled) {
+				this.#useless.count(host);
+			}
 			this.#open.delete(incoming);
+			this.#byPeer.delete(peer);
 			this.#shaking.delete(ends);
 			this.#options.onCount(this.#open.size);
 		});
 		this.#open.add(incoming);
+		this.#byPeer.set(peer, incoming);
 		this.#options.onCount(this.#open.size);
+		if (start === undefined) {
+			this.#begin(incoming, ends);
+		}
+	}
+
+	/** Begins to listen to a connection. */
+	#begin(incoming: Incoming, ends: string): void {
+		const { socket } = incoming;
 		if (this.#tls === undefined) {
-			this.#options.onReady(socket);
+			this.#greet(socket);
 		} else {
-			// What breaks is told by the TLS socket; without a listener it would be thrown here too.
-			socket.on("error", () => {});
 			this.#shaking.set(ends, incoming);
 			this.#tls.emit("connection", socket);
+		}
+	}
+
+	/** Takes note of a call, and tells whether its connection is one too many. */
+	isCrowded(peer: string): boolean {
+		const calling = this.#byPeer.get(peer);
+		if (calling === undefined) {
+			return false;
+		}
+		calling.isExtra &&= this.#open.size > this.#options.maxConnections;
+		if (calling.isExtra) {
+			// It may come again, when there is room.
+			setTimeout(() => calling.isExtra && calling.socket.destroy(), crowdMs).unref();
+		} else {
+			calling.hasCalled = true;
+		}
+		return calling.isExtra;
+	}
+
+	/** Cuts the oldest connection on which there was never a call. */
+	#cutUseless(): void {
+		const now = performance.now();
+		for (const { hasCalled, since, socket } of this.#open) {
+			if (!hasCalled && now - since > this.#options.greetingMs) {
+				socket.destroy();
+				return;
+			}
 		}
 	}
 
@@ -77,19 +145,41 @@ export class IncomingConnections {
 		}
 	}
 
+	/** Hands over a connection once it has sent HTTP/2's greeting. One that sends something else is cut: it costs little so. */
+	#greet(spoken: Socket): void {
+		let said = Buffer.alloc(0);
+		const onReadable = () => {
+			const more: Buffer | null = spoken.read();
+			if (more === null) {
+				return;
+			}
+			said = Buffer.concat([said, more]);
+			if (!greeting.subarray(0, said.length).equals(said.subarray(0, greeting.length))) {
+				spoken.off("readable", onReadable);
+				// A client of TLS sees by any words that this is none.
+				spoken.end(farewell, () => spoken.destroy());
+			} else if (said.length >= greeting.length) {
+				spoken.off("readable", onReadable);
+				spoken.unshift(said);
+				this.#options.onReady(spoken);
+			}
+		};
+		spoken.on("readable", onReadable);
+	}
+
 	#createTls(tls: ServerTls): TlsServer {
 		// It listens nowhere, and has its connections from `accept`.
 		const server = createServer({ ...tlsServerOptions(tls), ALPNProtocols: ["h2"] });
 		server.on("secureConnection", (spoken) => {
 			// The end of a connection is told by HTTP/2; without a listener its reason would be thrown.
-			spoken.on("error", () => {});
+			spoken.on("error", ignore);
 			const incoming = this.#shaking.get(endsOf(spoken));
 			if (incoming === undefined) {
 				spoken.destroy();
 				return;
 			}
 			incoming.spoken = spoken;
-			this.#options.onReady(spoken);
+			this.#greet(spoken);
 		});
 		// The caller is told by TLS; on this side it is no more than a caller who was not let in.
 		server.on("tlsClientError", (_error, spoken) => void spoken.destroy());
@@ -97,12 +187,20 @@ export class IncomingConnections {
 	}
 }
 
-/** The length of the words that every HTTP/2 connection starts with: who has not sent them has no call. */
-const greetingBytes = 24;
+/** How long a connection too many is kept after it was told so, in milliseconds. */
+const crowdMs = 1_000;
+
+/** The words that every HTTP/2 connection starts with: who has not sent them has no call. */
+const greeting = Buffer.from("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", "latin1");
+
+/** What is said to who says something else: HTTP/2's frame that ends a connection for an error of protocol. */
+const farewell = Buffer.from("\0\0\u0008\u0007\0\0\0\0\0\0\0\0\0\0\0\0\u0001", "latin1");
+
+function ignore(): void {}
 
 function cutIfSilent({ socket, spoken }: Incoming): void {
 	// Of a TLS socket these are the bytes of what was said, without the handshake.
-	if (spoken === undefined || spoken.bytesRead < greetingBytes) {
+	if (spoken === undefined || spoken.bytesRead < greeting.length) {
 		socket.destroy();
 	}
 }

@@ -7,7 +7,11 @@ const pushbacks = new WeakMap<Error, number>();
 
 /** Makes the error of a call that is refused before anything of it was done: it may be made again, whatever it does. */
 export function refusedForNow(message: string, waitMs: number): MillraceError {
+	// Thousands may be refused in a second, and a stack would cost more than all the rest of it.
+	const limit = Error.stackTraceLimit;
+	Error.stackTraceLimit = 0;
 	const error = new MillraceError("resource_exhausted", message);
+	Error.stackTraceLimit = limit;
 	notePushback(error, waitMs);
 	return error;
 }

@@ -1,15 +1,19 @@
 import { createServer, type Server as NetServer } from "node:net";
-import type { DescFile, DescService } from "@bufbuild/protobuf";
+import type { DescFile, DescMethod, DescService } from "@bufbuild/protobuf";
 import { toBinary } from "@bufbuild/protobuf";
 import { FileDescriptorProtoSchema } from "@bufbuild/protobuf/wkt";
-import { type ConnectionInjector, Server as GrpcServer, ServerCredentials } from "@grpc/grpc-js";
+import { type ConnectionInjector, Server as GrpcServer, ServerCredentials, type ServerOptions } from "@grpc/grpc-js";
 import { ReflectionService } from "@grpc/reflection";
 import { HealthImplementation } from "grpc-health-check";
 import { maxMessageBytes } from "./channel.js";
-import { grpcDefinition } from "./definition.js";
+import { grpcDefinition, methodPath } from "./definition.js";
 import { type Gate, openGate } from "./gate.js";
-import { grpcImplementation, type ServiceHandlers } from "./handler.js";
+import { type CallHost, grpcImplementation, type ServiceHandlers } from "./handler.js";
+import { incomingCalls } from "./incoming-call.js";
 import { IncomingConnections } from "./incoming-connections.js";
+import { CallLimits } from "./limits/call-limits.js";
+import { type CallMemory, createCallMemory } from "./limits/call-memory.js";
+import { defaultLimits } from "./limits/limits.js";
 import { listenOn } from "./listen-on.js";
 import type { ServerTls } from "./server-tls.js";
 import type { ErrorLog } from "./status.js";
@@ -20,20 +24,19 @@ export interface RpcServerOptions {
 	readonly tls?: ServerTls | undefined;
 	/** How long a caller may take to speak HTTP/2, in milliseconds, before the connection is cut. Default 10,000. */
 	readonly greetingMs?: number;
+	/** The connections that it takes at a time. Default: the usual limit. */
+	readonly maxConnections?: number;
+	/** Counts calls. Default: up to the usual limits. */
+	readonly limits?: CallLimits;
+	/** What calls hold, which is shared with other doors. Default: its own. */
+	readonly memory?: CallMemory;
 }
 
 /** A gRPC server with health and reflection. Services are added before `listen`. */
 export class RpcServer {
-	readonly #log: ErrorLog;
-	readonly #gate: Gate;
-	readonly #grpc = new GrpcServer({
-		"grpc.max_send_message_length": maxMessageBytes,
-		"grpc.max_receive_message_length": maxMessageBytes,
-		"grpc.keepalive_permit_without_calls": 1,
-		// A machine that vanished would count as connected for hours.
-		"grpc.keepalive_time_ms": 60_000,
-		"grpc.keepalive_timeout_ms": 20_000,
-	});
+	readonly #host: CallHost;
+	readonly #methods = new Map<string, DescMethod>();
+	readonly #grpc: GrpcServer;
 	readonly #health = new HealthImplementation({ "": "NOT_SERVING" });
 	readonly #services: DescService[] = [];
 	readonly #connections: IncomingConnections;
@@ -42,24 +45,30 @@ export class RpcServer {
 	#onConnectionCount: (count: number) => void = () => {};
 
 	/** @param gate Lets calls in, but those of health and reflection, which everyone may make. */
-	constructor(log: ErrorLog, gate: Gate = openGate, { tls, greetingMs = 10_000 }: RpcServerOptions = {}) {
-		this.#log = log;
-		this.#gate = gate;
+	constructor(log: ErrorLog, gate: Gate = openGate, options: RpcServerOptions = {}) {
+		const { tls, greetingMs = 10_000, maxConnections = defaultLimits.maxConnections } = options;
+		const { limits = new CallLimits(defaultLimits), memory = createCallMemory() } = options;
+		this.#host = { log, gate, limits, memory };
 		this.#connections = new IncomingConnections({
-			tls,
-			greetingMs,
+			...{ tls, greetingMs, maxConnections },
 			onReady: (connection) => this.#injector?.injectConnection(connection),
 			onCount: (count) => this.#onConnectionCount(count),
+		});
+		const isCrowded = (peer: string) => this.#connections.isCrowded(peer);
+		this.#grpc = new GrpcServer({
+			...grpcOptions,
+			"grpc.max_concurrent_streams": limits.maxCallsPerConnection,
+			interceptors: [incomingCalls(this.#host, (path) => this.#methods.get(path), isCrowded)],
 		});
 	}
 
 	/** Adds a service. */
 	add<S extends DescService>(service: S, handlers: ServiceHandlers<S>): void {
 		this.#services.push(service);
-		this.#grpc.addService(
-			grpcDefinition(service),
-			grpcImplementation(service, handlers, { gate: this.#gate, log: this.#log }),
-		);
+		for (const method of service.methods) {
+			this.#methods.set(methodPath(method), method);
+		}
+		this.#grpc.addService(grpcDefinition(service), grpcImplementation(service, handlers, this.#host));
 	}
 
 	/** Calls `listener` with the number of open connections, now and whenever it changes. */
@@ -115,6 +124,16 @@ export class RpcServer {
 
 /** What to do when the port is in use. */
 export const portAdvice = "choose another with --port";
+
+const grpcOptions: ServerOptions = {
+	"grpc.max_send_message_length": maxMessageBytes,
+	"grpc.max_receive_message_length": maxMessageBytes,
+	// Pings of callers are answered by the transport, and may come as often as they like: they cost next to nothing. A
+	// machine that vanished would count as connected for hours.
+	"grpc.keepalive_permit_without_calls": 1,
+	"grpc.keepalive_time_ms": 60_000,
+	"grpc.keepalive_timeout_ms": 20_000,
+};
 
 function reflectionOf(services: readonly DescService[]): ReflectionService {
 	const files = new Map<string, DescFile>();

@@ -59,7 +59,7 @@ export class CheckpointFiles {
 	}
 
 	/**
-	 * Reads a file of a checkpoint from `offset` on, in pieces of at most 1 MiB.
+	 * Reads a file of a checkpoint from `offset` on, in pieces of at most 256 KiB.
 	 *
 	 * Throws as ReadCheckpointFile says.
 	 */

@@ -4,6 +4,6 @@
  * @module millrace/server
  */
 
-export type { Limits } from "../rpc/limits.js";
+export type { Limits } from "../rpc/limits/limits.js";
 export { type RunningServer, type ServerOptions, startServer } from "./server.js";
 export type { ServerTlsFiles } from "./server-certificate.js";

@@ -17,8 +17,10 @@ import { TrialService } from "../gen/millrace/v1/trial_service_pb.js";
 import { createRendezvousService, type Rendezvous } from "../rendezvous/service.js";
 import type { ServiceHandlers } from "../rpc/handler.js";
 import { hostOf } from "../rpc/host-of.js";
-import { LimitGate } from "../rpc/limit-gate.js";
-import { type Limits, limitsOf } from "../rpc/limits.js";
+import { CallLimits } from "../rpc/limits/call-limits.js";
+import { createCallMemory } from "../rpc/limits/call-memory.js";
+import { LimitGate } from "../rpc/limits/limit-gate.js";
+import { type Limits, limitsOf } from "../rpc/limits/limits.js";
 import { assertPortFree } from "../rpc/listen-on.js";
 import { portAdvice, RpcServer } from "../rpc/server.js";
 import type { ErrorLog } from "../rpc/status.js";
@@ -122,7 +124,7 @@ export async function startServer(options: ServerOptions = {}): Promise<RunningS
 	const { host = "127.0.0.1", port = 8090, httpPort, insecure = false, embedded = false } = options;
 	const { log = logToStandardError } = options;
 	assertLease(options.leaseMs);
-	const limits = limitsOf(options.limits);
+	const given = limitsOf(options.limits);
 	const tls = options.tls && readServerTls(options.tls);
 	const directory = dataDirectory(options.dataDirectory);
 	if (!existsSync(directory)) {
@@ -153,13 +155,15 @@ export async function startServer(options: ServerOptions = {}): Promise<RunningS
 		if (!sessions.hasAccounts) {
 			assertSafeHost(host, directory, insecure);
 		}
+		const limits = new CallLimits(given);
 		const gate = new LimitGate(new AccountGate(db, sessions, log), limits);
-		const rpc = new RpcServer(log, gate, { tls });
+		const memory = createCallMemory();
+		const rpc = new RpcServer(log, gate, { tls, limits, memory, maxConnections: given.maxConnections });
 		const doors: Door[] = [rpc];
 		let http: HttpServer | undefined;
 		if (httpPort !== undefined) {
 			http = new HttpServer({ log, tls, onlyLocalNames: () => isLoopback(host) && !sessions.hasAccounts });
-			doors.push(new ConnectServices(http, { gate, log }));
+			doors.push(new ConnectServices(http, { gate, limits, memory, log }));
 		}
 		const id = await clusterId(db);
 		const parts = { db, clusterId: id, directory, log, leaseMs: options.leaseMs, sessions };

@@ -2,7 +2,7 @@ import { after } from "node:test";
 import type { DescService } from "@bufbuild/protobuf";
 import { Channel } from "../../src/rpc/channel.js";
 import { createRpcClient, type RpcClient } from "../../src/rpc/client.js";
-import type { Limits } from "../../src/rpc/limits.js";
+import type { Limits } from "../../src/rpc/limits/limits.js";
 import { type RunningServer, type ServerTlsFiles, startServer } from "../../src/server/index.js";
 import { tempDir } from "./temp-dir.js";
 

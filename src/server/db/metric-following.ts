@@ -1,4 +1,4 @@
-import type { Database } from "./database.js";
+import type { Database, Reader } from "./database.js";
 import { lastNumber } from "./metric-clock.js";
 import { type ReportColumns, reportColumns, toReport } from "./metric-messages.js";
 import { type MetricPage, type MetricPosition, metricPages } from "./metric-pages.js";
@@ -11,9 +11,12 @@ import { pageBytes, pageRows, rowsAhead } from "./page-bytes.js";
  * the reading has come.
  *
  * Throws `unavailable` when the server stops.
+ *
+ * @param reader Reads the reports.
  */
 export async function* followMetrics(
 	db: Database,
+	reader: Reader,
 	trialIds: readonly number[],
 	group: string,
 	from: MetricPosition | undefined,
@@ -22,14 +25,14 @@ export async function* followMetrics(
 	const start: MetricPosition = from ?? [await lastNumber(db), 0, 0, 0, 0];
 	let [last] = start;
 	if (from === undefined || from[1] !== 0) {
-		yield* metricPages(db, trialSubject(trialIds), group, start, true);
+		yield* metricPages(reader, trialSubject(trialIds), group, start, true);
 	}
 	// The first report may be long in coming, and a caller without a position would have to start again.
 	yield { reports: [], position: arrivedAt(last) };
 	while (!signal.aborted) {
 		const { edition } = db.news;
 		const isOver = await haveEnded(db, trialIds);
-		for await (const page of arrivals(db, trialIds, group, last)) {
+		for await (const page of arrivals(reader, trialIds, group, last)) {
 			[last] = page.position;
 			yield page;
 		}
@@ -46,7 +49,7 @@ function arrivedAt(last: number): MetricPosition {
 
 /** Reads what has changed after a number, in the order of the changes. */
 async function* arrivals(
-	db: Database,
+	db: Reader,
 	trialIds: readonly number[],
 	group: string,
 	after: number,

@@ -1,4 +1,4 @@
-import type { Database } from "./database.js";
+import type { Reader } from "./database.js";
 import { lastNumber } from "./metric-clock.js";
 import { type ReportColumns, type ReportMessage, reportColumns, toReport } from "./metric-messages.js";
 import type { MetricSubject } from "./metric-sources.js";
@@ -25,7 +25,7 @@ export interface MetricPage {
  * @param asItWas Leaves out a report, too, into which another has merged after the start.
  */
 export async function* metricPages(
-	db: Database,
+	db: Reader,
 	subject: MetricSubject,
 	group: string,
 	from?: MetricPosition,

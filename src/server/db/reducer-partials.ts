@@ -1,7 +1,7 @@
 import type { MessageInitShape } from "@bufbuild/protobuf";
 import type { ReducerPartial, StoredPartialSchema } from "../../gen/millrace/v1/progress_pb.js";
 import type { Member } from "../../gen/millrace/v1/trial_pb.js";
-import type { Database, Transaction } from "./database.js";
+import type { Reader, Transaction } from "./database.js";
 import { pageBytes, pageRows } from "./page-bytes.js";
 
 /**
@@ -44,7 +44,7 @@ export async function recordPartials(
 
 /** Reads the partials of all runs of a trial in pages, ordered by reducer, first record, run, rank and part. */
 export async function* partialPages(
-	db: Database,
+	db: Reader,
 	trialId: number,
 ): AsyncGenerator<MessageInitShape<typeof StoredPartialSchema>[]> {
 	let after: [string, number, number, number, number] = ["", -2, 0, 0, 0];

@@ -42,13 +42,18 @@ export function wrongForm(method: DescMethod, request: IncomingMessage): string 
 				"application/connect+json, and the request as JSON in an envelope";
 }
 
+/** Returns who sent a request, as `host:port`: it names the connection. */
+export function peerOf({ socket }: IncomingMessage): string {
+	return `${socket.remoteAddress}:${socket.remotePort}`;
+}
+
 /**
  * Returns a call as it arrives.
  *
  * Throws `invalid_argument` if it says no number of milliseconds that it may take.
  */
 export function arrivalOf(request: IncomingMessage, gone: AbortSignal): Arrival {
-	const { socket, headers, rawHeaders } = request;
+	const { headers, rawHeaders } = request;
 	const timeout = headers["connect-timeout-ms"];
 	if (timeout !== undefined && !/^\d{1,10}$/.test(String(timeout))) {
 		const message = `connect-timeout-ms is ${shown(String(timeout))}; send a whole number of milliseconds`;
@@ -56,7 +61,7 @@ export function arrivalOf(request: IncomingMessage, gone: AbortSignal): Arrival 
 	}
 	return {
 		gone,
-		peer: `${socket.remoteAddress}:${socket.remotePort}`,
+		peer: peerOf(request),
 		metadataBytes: rawHeaders.reduce((sum, text) => sum + text.length, 0),
 		authorization: headers.authorization,
 		timeoutMs: timeout === undefined ? undefined : Number(timeout),

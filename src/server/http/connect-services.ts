@@ -2,7 +2,7 @@ import type { IncomingMessage, ServerResponse } from "node:http";
 import type { DescMethod, DescMethodServerStreaming, DescMethodUnary, DescService, Message } from "@bufbuild/protobuf";
 import { type ConnectError, createConnectRouter, createContextKey, createContextValues } from "@connectrpc/connect";
 import type { UniversalHandler, UniversalServerRequest, UniversalServerResponse } from "@connectrpc/connect/protocol";
-import { MillraceError } from "../../errors.js";
+import { isMillraceError, MillraceError } from "../../errors.js";
 import { AuthService } from "../../gen/millrace/v1/auth_service_pb.js";
 import { AdmittedCall } from "../../rpc/admitted-call.js";
 import { maxMessageBytes } from "../../rpc/channel.js";
@@ -12,8 +12,9 @@ import { type AnyHandler, type CallHost, methodHandlers, type ServiceHandlers } 
 import { pushbackOf } from "../../rpc/pushback.js";
 import { errorCodeOf, toStatus } from "../../rpc/status.js";
 import { connectError } from "./connect-error.js";
-import { arrivalOf, connectRequest, verbsOf, wrongForm } from "./connect-request.js";
+import { arrivalOf, connectRequest, peerOf, verbsOf, wrongForm } from "./connect-request.js";
 import { gzipCompression } from "./gzip.js";
+import { heldBody } from "./held-body.js";
 import type { HttpServer } from "./http-server.js";
 import { refusesVerb, sendError } from "./json-answer.js";
 import { jsonFault } from "./json-fault.js";
@@ -69,22 +70,30 @@ export class ConnectServices {
 		request.socket.once("close", onClose);
 		const body = new RequestBody(request, response);
 		const asked = connectRequest(request, body, gone.signal);
+		const peer = peerOf(request);
+		const ends: (() => void)[] = [];
 		let call: AdmittedCall | undefined;
 		let answer: UniversalServerResponse;
 		try {
 			try {
-				call = await AdmittedCall.enter(this.#host.gate, method, arrivalOf(request, gone.signal));
+				const arrival = arrivalOf(request, gone.signal);
+				ends.push(this.#host.limits.begin(peer, method.methodKind !== "unary", arrival.metadataBytes));
+				call = await AdmittedCall.enter(this.#host, method, arrival);
 				if (speak === undefined) {
 					const words = `${method.name} streams in both directions, which HTTP does not carry; call it by gRPC`;
 					throw new MillraceError("unimplemented", words);
 				}
 				const served: ServedCall = { call, gone: gone.signal, isReached: false };
-				answer = await speak({ ...asked, contextValues: createContextValues().set(servedCall, served) });
+				const held = this.#held(method, request, body, (end) => ends.push(end));
+				answer = await speak({ ...asked, body: held, contextValues: createContextValues().set(servedCall, served) });
 				if (!served.isReached) {
 					throwFault(method, body, answer);
 				}
 			} catch (error) {
 				call?.end(error);
+				if (pushbackOf(error) !== undefined) {
+					await this.#host.limits.untilRefused(peer);
+				}
 				const failure = this.#failure(method, error);
 				if (speak === undefined) {
 					sendError(response, { code: errorCodeOf(failure.code), message: failure.rawMessage });
@@ -93,9 +102,13 @@ export class ConnectServices {
 				// The library writes the error in the form that the caller expects.
 				answer = await speak(failing(asked, failure));
 			}
-			await write(answer, response, call?.context.signal ?? gone.signal);
+			const sent = (bytes: number) => this.#host.memory.answers.add(peer, bytes, () => request.socket.destroy());
+			await write(answer, response, call?.context.signal ?? gone.signal, sent);
 		} finally {
 			request.socket.off("close", onClose);
+			for (const end of ends) {
+				end();
+			}
 			// Where no handler was reached, the request was no message, or did not come to its end.
 			call?.end(new MillraceError(gone.signal.aborted ? "cancelled" : "invalid_argument", "no request"));
 			if (call?.context.signal.aborted && !response.writableFinished) {
@@ -144,6 +157,20 @@ export class ConnectServices {
 			}
 		}
 		return router.handlers[0];
+	}
+
+	/** Returns a body that is read while there is memory for it. */
+	async *#held(
+		method: DescMethod,
+		request: IncomingMessage,
+		body: UniversalServerRequest["body"],
+		onLent: (end: () => void) => void,
+	): AsyncGenerator<Uint8Array> {
+		try {
+			yield* heldBody(request, body as AsyncIterable<Uint8Array>, this.#host.memory.requests, onLent);
+		} catch (error) {
+			throw isMillraceError(error) ? this.#failure(method, error) : error;
+		}
 	}
 
 	/** Returns what the library has to send for something thrown. */
@@ -218,6 +245,7 @@ async function write(
 	{ status, header, body }: UniversalServerResponse,
 	response: ServerResponse,
 	signal: AbortSignal,
+	sent: (bytes: number) => () => void,
 ): Promise<void> {
 	if (status === 401) {
 		response.setHeader("www-authenticate", "Bearer");
@@ -228,7 +256,9 @@ async function write(
 			break;
 		}
 		if (!response.write(chunk)) {
+			const taken = sent(chunk.length);
 			await drained(response, signal);
+			taken();
 		}
 	}
 	response.end();

@@ -23,6 +23,7 @@ import {
 import { getCheckpoint, toCheckpoint } from "../db/checkpoints.js";
 import { findAnswer, once } from "../db/request-ids.js";
 import { allFiles, assertGlobs, startGlobSearch } from "../file-globs.js";
+import { piecesInTurn } from "../in-turn.js";
 import { assertMetadataChange, checkedObject } from "../metadata-change.js";
 import { isDescending, parseSortedPage } from "../page-token.js";
 import {
@@ -189,10 +190,11 @@ export function createCheckpointService({
 			return response;
 		},
 
-		async *readCheckpointFile({ checkpointUuid, path, offset }) {
+		async *readCheckpointFile({ checkpointUuid, path, offset }, context) {
 			const uuid = checkedUuid("checkpoint_uuid", checkpointUuid);
 			assertText("path", path);
-			for await (const data of checkpointFiles.read(uuid, path, checkedCount("offset", offset))) {
+			const pieces = checkpointFiles.read(uuid, path, checkedCount("offset", offset));
+			for await (const data of piecesInTurn(pieces, context)) {
 				yield { data };
 			}
 		},

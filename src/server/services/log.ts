@@ -5,10 +5,11 @@ import { LogLevel, LogStream, type NewLogEntry } from "../../gen/millrace/v1/log
 import type { LogService, StreamTrialLogsRequest } from "../../gen/millrace/v1/log_service_pb.js";
 import { cutLine } from "../../log-line.js";
 import type { ServiceHandlers } from "../../rpc/handler.js";
-import type { Database } from "../db/database.js";
+import type { Reader } from "../db/database.js";
 import { type LogFilter, logPage } from "../db/log-pages.js";
 import { type NewLogLine, newestLine, writeLogs } from "../db/trial-logs.js";
 import { getTrialRow } from "../db/trials.js";
+import { readerInTurn } from "../in-turn.js";
 import { type LineSearch, startSearch } from "../line-search.js";
 import { LogFollow } from "../log-follow.js";
 import { assertId, assertNotNegative, assertText, checkedCount, checkedTime } from "../request-checks.js";
@@ -44,12 +45,14 @@ export function createLogService({ db }: ServiceContext): ServiceHandlers<typeof
 			return {};
 		},
 
-		async *streamTrialLogs(request, { signal }) {
+		async *streamTrialLogs(request, context) {
+			const { signal } = context;
 			const filter = checkedFilter(request);
 			await getTrialRow(db, request.trialId);
 			const search = startSearch(request.searchText, request.enableRegex);
 			try {
-				yield* streamLogs(db, request, filter, search, new LogFollow(db, request.trialId, serverStart, signal), signal);
+				const following = new LogFollow(db, request.trialId, serverStart, signal);
+				yield* streamLogs(readerInTurn(db, context), request, filter, search, following, signal);
 			} finally {
 				search.close();
 			}
@@ -58,7 +61,7 @@ export function createLogService({ db }: ServiceContext): ServiceHandlers<typeof
 }
 
 async function* streamLogs(
-	db: Database,
+	db: Reader,
 	request: StreamTrialLogsRequest,
 	filter: LogFilter,
 	search: LineSearch,

@@ -3,7 +3,7 @@ import { isMillraceError, MillraceError } from "../../errors.js";
 import type { MetricSummarySchema, NewMetricReport } from "../../gen/millrace/v1/metric_pb.js";
 import type { MetricService, SummarizeMetricsRequest } from "../../gen/millrace/v1/metric_service_pb.js";
 import { TrialState } from "../../gen/millrace/v1/trial_pb.js";
-import type { ServiceHandlers } from "../../rpc/handler.js";
+import type { CallContext, ServiceHandlers } from "../../rpc/handler.js";
 import type { Database } from "../db/database.js";
 import { followMetrics } from "../db/metric-following.js";
 import { type MetricPage, type MetricPosition, metricPages } from "../db/metric-pages.js";
@@ -13,6 +13,7 @@ import { MetricWriter, type WellFormedReport } from "../db/metric-writer.js";
 import type { TrialSource } from "../db/trial-sources.js";
 import { profilingGroups } from "../db/trial-summary.js";
 import { getTrialRow } from "../db/trials.js";
+import { readerInTurn } from "../in-turn.js";
 import { assertMetricGroup } from "../metric-group.js";
 import {
 	assertId,
@@ -35,10 +36,15 @@ const largestCall = 10_000;
 export function createMetricService({ db }: ServiceContext): ServiceHandlers<typeof MetricService> {
 	const writer = new MetricWriter(db);
 
-	async function* stream(name: string, subject: MetricSubject, group: string, resumeToken: string) {
+	async function* stream(
+		name: string,
+		subject: MetricSubject,
+		{ group, resumeToken }: { readonly group: string; readonly resumeToken: string },
+		context: CallContext,
+	) {
 		const filtered = `${name} ${group}`;
 		const from = parseResumeToken<MetricPosition>(filtered, resumeToken, 5);
-		yield* messages(filtered, metricPages(db, subject, group, from));
+		yield* messages(filtered, metricPages(readerInTurn(db, context), subject, group, from));
 	}
 
 	async function* messages(filtered: string, pages: AsyncIterable<MetricPage>) {
@@ -68,7 +74,9 @@ export function createMetricService({ db }: ServiceContext): ServiceHandlers<typ
 			return writer.report({ clientId, sequence: Number(sequence), reports: reports.map(checkedReport) });
 		},
 
-		async *streamTrialMetrics({ trialIds, group, resumeToken, follow }, { signal }) {
+		async *streamTrialMetrics(request, context) {
+			const { trialIds, group, resumeToken, follow } = request;
+			const { signal } = context;
 			if (trialIds.length === 0) {
 				throw new MillraceError("invalid_argument", "trial_ids is empty; must specify at least one trial id");
 			}
@@ -79,9 +87,9 @@ export function createMetricService({ db }: ServiceContext): ServiceHandlers<typ
 			if (follow) {
 				const filtered = `follow trials ${trialIds} ${group}`;
 				const from = parseResumeToken<MetricPosition>(filtered, resumeToken, 5);
-				yield* messages(filtered, followMetrics(db, trialIds, group, from, signal));
+				yield* messages(filtered, followMetrics(db, readerInTurn(db, context), trialIds, group, from, signal));
 			} else {
-				yield* stream(`trials ${trialIds}`, trialSubject(trialIds), group, resumeToken);
+				yield* stream(`trials ${trialIds}`, trialSubject(trialIds), request, context);
 			}
 			// With a trial that was deleted meanwhile reports are missing, which shall not seem to be all.
 			for (const trialId of signal.aborted ? [] : trialIds) {
@@ -89,16 +97,18 @@ export function createMetricService({ db }: ServiceContext): ServiceHandlers<typ
 			}
 		},
 
-		async *streamCheckpointMetrics({ checkpointUuid, group, resumeToken }) {
+		async *streamCheckpointMetrics(request, context) {
+			const { checkpointUuid } = request;
 			const subject = await checkpointSubject(db, checkedUuid("checkpoint_uuid", checkpointUuid));
-			yield* stream(`checkpoint ${checkpointUuid}`, subject, group, resumeToken);
+			yield* stream(`checkpoint ${checkpointUuid}`, subject, request, context);
 		},
 
-		async *streamModelVersionMetrics({ model, version, group, resumeToken }) {
+		async *streamModelVersionMetrics(request, context) {
+			const { model, version } = request;
 			assertText("model", model);
 			assertId("version", version);
 			const subject = await modelVersionSubject(db, model, version);
-			yield* stream(`version ${version} of ${model}`, subject, group, resumeToken);
+			yield* stream(`version ${version} of ${model}`, subject, request, context);
 		},
 
 		async summarizeMetrics({ subject, group, states }) {

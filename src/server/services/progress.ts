@@ -14,6 +14,7 @@ import { assertMember } from "../db/members.js";
 import { startPart } from "../db/parts.js";
 import { beginProgress, commit } from "../db/progress.js";
 import { partialPages } from "../db/reducer-partials.js";
+import { readerInTurn } from "../in-turn.js";
 import {
 	assertFiles,
 	assertId,
@@ -59,10 +60,10 @@ export function createProgressService({ db }: ServiceContext): ServiceHandlers<t
 			return {};
 		},
 
-		async *streamReducerPartials(request) {
+		async *streamReducerPartials(request, context) {
 			const member = checkedMember("member", request.member);
 			await assertMember(db, member);
-			for await (const partials of partialPages(db, member.trialId)) {
+			for await (const partials of partialPages(readerInTurn(db, context), member.trialId)) {
 				yield { partials };
 			}
 		},

@@ -44,7 +44,7 @@ function follow(db: Database, trialIds: number[], group = "", from?: MetricPosit
 	const seen: string[] = [];
 	const positions: { position: MetricPosition; count: number }[] = [];
 	const read = async () => {
-		for await (const { reports, position } of followMetrics(db, trialIds, group, from, gone.signal)) {
+		for await (const { reports, position } of followMetrics(db, db, trialIds, group, from, gone.signal)) {
 			seen.push(...reports.map((row) => `${row.trialId}@${row.stepsCompleted} ${row.metricsJson}`));
 			positions.push({ position, count: seen.length });
 		}

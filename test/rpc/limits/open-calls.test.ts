@@ -1,8 +1,8 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
-import { OpenCalls } from "../../src/rpc/open-calls.js";
-import { pushbackOf } from "../../src/rpc/pushback.js";
-import { errorWith } from "../support/error-with.js";
+import { OpenCalls } from "../../../src/rpc/limits/open-calls.js";
+import { pushbackOf } from "../../../src/rpc/pushback.js";
+import { errorWith } from "../../support/error-with.js";
 
 const limits = { calls: 10, streams: 3, all: 100 };
 

@@ -1,8 +1,8 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
-import { CallRates } from "../../src/rpc/call-rates.js";
-import { pushbackOf } from "../../src/rpc/pushback.js";
-import { errorWith } from "../support/error-with.js";
+import { CallRates } from "../../../src/rpc/limits/call-rates.js";
+import { pushbackOf } from "../../../src/rpc/pushback.js";
+import { errorWith } from "../../support/error-with.js";
 
 /** Rates of ten calls per second, and a clock to move. */
 function startRates() {

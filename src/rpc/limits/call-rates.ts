@@ -1,4 +1,4 @@
-import { refusedForNow } from "./pushback.js";
+import { refusedForNow } from "../pushback.js";
 
 interface Bucket {
 	tokens: number;

@@ -1,4 +1,4 @@
-import { refusedForNow } from "./pushback.js";
+import { refusedForNow } from "../pushback.js";
 
 /** How many calls a server has, and each connection at most. */
 export interface OpenCallLimits {
@@ -51,8 +51,8 @@ export class OpenCalls {
 			: ([counts.calls, this.#limits.calls, "calls under way"] as const);
 		if (open >= most) {
 			throw refusedForNow(
-				`this connection has ${open} ${what}, the most that a connection may have; let some end first, or open ` +
-					"another connection",
+				`this connection has ${open} ${what}, the most that a connection may have; let some end first, open another ` +
+					"connection, or start the server with a larger --max-streams-per-connection",
 				waitMs,
 			);
 		}

@@ -1,21 +1,23 @@
 import assert from "node:assert/strict";
 import { after, describe, it } from "node:test";
 import { Client, credentials, Metadata, type StatusObject } from "@grpc/grpc-js";
-import { MetricService } from "../../src/gen/millrace/v1/metric_service_pb.js";
-import { ServerService } from "../../src/gen/millrace/v1/server_service_pb.js";
-import { createRpcClient } from "../../src/rpc/client.js";
-import { openGate } from "../../src/rpc/gate.js";
-import { LimitGate } from "../../src/rpc/limit-gate.js";
-import { defaultLimits, type Limits, limitsOf } from "../../src/rpc/limits.js";
-import { errorWith } from "../support/error-with.js";
-import { startRpcServer } from "../support/start-rpc-server.js";
-import { startServerWithAccounts } from "../support/start-server-with-accounts.js";
-import { waitUntil } from "../support/wait-until.js";
+import { MetricService } from "../../../src/gen/millrace/v1/metric_service_pb.js";
+import { ServerService } from "../../../src/gen/millrace/v1/server_service_pb.js";
+import { createRpcClient } from "../../../src/rpc/client.js";
+import { openGate } from "../../../src/rpc/gate.js";
+import { CallLimits } from "../../../src/rpc/limits/call-limits.js";
+import { LimitGate } from "../../../src/rpc/limits/limit-gate.js";
+import { defaultLimits, type Limits, limitsOf } from "../../../src/rpc/limits/limits.js";
+import { errorWith } from "../../support/error-with.js";
+import { startRpcServer } from "../../support/start-rpc-server.js";
+import { startServerWithAccounts } from "../../support/start-server-with-accounts.js";
+import { waitUntil } from "../../support/wait-until.js";
 
 const identity = (bytes: Buffer) => bytes;
 
 /** A server with these limits, of one method that answers and one that streams until its caller goes. */
-async function startLimitedServer(limits: Partial<Limits>) {
+async function startLimitedServer(given: Partial<Limits>) {
+	const limits = new CallLimits({ ...defaultLimits, ...given });
 	const unused = () => assert.fail("not called");
 	let answered = 0;
 	const server = await startRpcServer(
@@ -38,7 +40,7 @@ async function startLimitedServer(limits: Partial<Limits>) {
 			});
 		},
 		0,
-		{ gate: new LimitGate(openGate, { ...defaultLimits, ...limits }) },
+		{ gate: new LimitGate(openGate, limits), limits },
 	);
 	return { server, answered: () => answered };
 }
@@ -91,6 +93,19 @@ describe("the limit of calls per second", { timeout: 60_000 }, () => {
 		const client = createRpcClient(service, server.channel());
 		await Promise.all(Array.from({ length: 200 }, () => client.getServerInfo({})));
 		assert.equal(answered(), 200);
+	});
+
+	it("holds for health, which everyone may ask for", async () => {
+		const { server } = await startLimitedServer({ maxCallsPerSecond: 10 });
+		const client = bareClient(server.address);
+		const check = () =>
+			new Promise<StatusObject>((resolve) => {
+				client
+					.makeUnaryRequest("/grpc.health.v1.Health/Check", identity, identity, Buffer.alloc(0), () => {})
+					.on("status", resolve);
+			});
+		const { ok, exhausted, others } = codesOf(await Promise.all(Array.from({ length: 60 }, check)));
+		assert.ok(ok >= 20 && exhausted > 0 && others === 0, `${ok} were answered, ${exhausted} refused, ${others} failed`);
 	});
 
 	it("ends our client's patience with the sentence", async () => {

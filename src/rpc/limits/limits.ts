@@ -1,4 +1,4 @@
-import { MillraceError } from "../errors.js";
+import { MillraceError } from "../../errors.js";
 
 /**
  * What a server takes from its callers. A call beyond it is refused with `resource_exhausted`, and all others go on.
@@ -6,14 +6,17 @@ import { MillraceError } from "../errors.js";
 export interface Limits {
 	/** The calls per second of one token, or of one connection where none is shown. Bursts of twice as many pass. Default 5,000. */
 	readonly maxCallsPerSecond: number;
-	/** The streams that a connection has open at a time. Default 100. */
+	/** The connections at a time. Default 4,000: those of a thousand workers. */
+	readonly maxConnections: number;
+	/** The streams that a connection has open at a time, of twice as many calls. Default 64. */
 	readonly maxStreamsPerConnection: number;
 }
 
 /** What a server takes that is not told otherwise. */
 export const defaultLimits: Limits = {
 	maxCallsPerSecond: 5_000,
-	maxStreamsPerConnection: 100,
+	maxConnections: 4_000,
+	maxStreamsPerConnection: 64,
 };
 
 /** The most bytes of a call's metadata: all names and values together. */

@@ -1,0 +1,67 @@
+import { setTimeout } from "node:timers/promises";
+import { MillraceError } from "../../errors.js";
+import { CallRates } from "./call-rates.js";
+import { type Limits, maxMetadataBytes } from "./limits.js";
+import { OpenCalls } from "./open-calls.js";
+import { Pace } from "./pace.js";
+
+/** About how many calls are under way in all while each connection has few. */
+const maxCalls = 1_200;
+
+/** How many calls the callers of a server make, how often, and with how much metadata, by any door. */
+export class CallLimits {
+	readonly #rates: CallRates;
+	readonly #open: OpenCalls;
+	/** The refusals of each connection. */
+	readonly #refusals = new Pace({ burst: 20, apartMs: 250, mostMs: 1_000 });
+	/** The calls under way that a connection may have. Clients of gRPC are told, and let more wait on their side. */
+	readonly maxCallsPerConnection: number;
+
+	constructor({ maxCallsPerSecond, maxStreamsPerConnection: streams }: Limits) {
+		this.maxCallsPerConnection = 2 * streams;
+		this.#rates = new CallRates(maxCallsPerSecond);
+		this.#open = new OpenCalls({ calls: this.maxCallsPerConnection, streams, all: maxCalls });
+	}
+
+	/**
+	 * Counts a call as begun. Returns a function that counts it as ended.
+	 *
+	 * Throws `resource_exhausted` if it has too much metadata, or if its connection has too many calls for now.
+	 *
+	 * @param peer Names the connection.
+	 */
+	begin(peer: string, isStream: boolean, metadataBytes: number): () => void {
+		if (metadataBytes > maxMetadataBytes) {
+			throw new MillraceError(
+				"resource_exhausted",
+				`the metadata of the call has ${metadataBytes} bytes; at most ${maxMetadataBytes} are taken: put what is large into ` +
+					"the request",
+			);
+		}
+		return this.#open.begin(peer, isStream);
+	}
+
+	/**
+	 * Waits until a call of a connection may be refused. A caller who calls again at once is refused again, and could keep
+	 * a server busy with nothing else.
+	 */
+	async untilRefused(peer: string): Promise<void> {
+		const waitMs = this.#refusals.count(peer);
+		if (waitMs > 0) {
+			await setTimeout(waitMs, undefined, { ref: false });
+		}
+	}
+
+	/**
+	 * Counts a call for the calls per second of its token, or of its connection where it shows none.
+	 *
+	 * Throws `resource_exhausted`, for now, if there are too many.
+	 */
+	count(peer: string, tokenId: number | undefined): void {
+		if (tokenId === undefined) {
+			this.#rates.count(peer, "one connection");
+		} else {
+			this.#rates.count(`token ${tokenId}`, "one token");
+		}
+	}
+}

@@ -1,0 +1,120 @@
+import assert from "node:assert/strict";
+import { once } from "node:events";
+import { connect, type Socket } from "node:net";
+import { after, describe, it } from "node:test";
+import { ServerService } from "../../src/gen/millrace/v1/server_service_pb.js";
+import { createRpcClient } from "../../src/rpc/client.js";
+import type { RpcServerOptions } from "../../src/rpc/server.js";
+import { errorWith } from "../support/error-with.js";
+import { rawSession } from "../support/raw-grpc.js";
+import { startRpcServer } from "../support/start-rpc-server.js";
+import { waitUntil } from "../support/wait-until.js";
+
+async function startInfoServer(options: RpcServerOptions = {}) {
+	const server = await startRpcServer((rpc) => rpc.add(ServerService, { getServerInfo: async () => ({}) }), 0, options);
+	let count = 0;
+	server.rpc.onConnectionCount((now) => {
+		count = now;
+	});
+	const info = (patienceMs = 5_000) =>
+		createRpcClient(ServerService, server.channel({ connectMs: patienceMs, retryMs: patienceMs })).getServerInfo({});
+	return { server, info, count: () => count };
+}
+
+async function open(port: number): Promise<Socket> {
+	const socket = connect(port, "127.0.0.1");
+	socket.on("error", () => {});
+	after(() => socket.destroy());
+	await once(socket, "connect");
+	return socket;
+}
+
+const greeting = Buffer.from("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\u0004\0\0\0\0\0", "latin1");
+
+describe("a connection", { timeout: 60_000 }, () => {
+	it("may greet in pieces of a byte", async () => {
+		const { server, info } = await startInfoServer();
+		const socket = await open(server.port);
+		let heard = Buffer.alloc(0);
+		socket.on("data", (piece) => {
+			heard = Buffer.concat([heard, piece]);
+		});
+		for (const byte of greeting) {
+			await new Promise((resolve) => socket.write(Buffer.of(byte), resolve));
+		}
+		// The server's settings: their frame is of kind 4.
+		await waitUntil("the server has answered", () => heard.length >= 9);
+		assert.equal(heard[3], 4);
+		await info();
+	});
+
+	it("that says anything else is told that this is HTTP/2, and ended", async () => {
+		const { server, info, count } = await startInfoServer();
+		for (const words of [
+			"GET / HTTP/1.1\r\nHost: here\r\n\r\n",
+			"PRI * HTTP/2.0\r\n\r\nXX\r\n\r\n",
+			"\u0016\u0003\u0001",
+		]) {
+			const socket = await open(server.port);
+			const heard: Buffer[] = [];
+			socket.on("data", (piece) => heard.push(piece));
+			socket.write(words);
+			await once(socket, "close");
+			const answer = Buffer.concat(heard);
+			// The frame that ends a connection, for an error of protocol.
+			assert.deepEqual([answer.length, answer[3], answer.readUInt32BE(13)], [17, 7, 1], JSON.stringify(words));
+		}
+		await info();
+		await waitUntil("they are gone", () => count() === 1);
+	});
+
+	it("is told how many calls it may have under way", async () => {
+		const { server } = await startInfoServer();
+		const session = rawSession(server.address);
+		await once(session, "remoteSettings");
+		assert.equal(session.remoteSettings.maxConcurrentStreams, 128);
+	});
+
+	it("is read later when its host made many that came to nothing, and is served all the same", async () => {
+		const { server, info } = await startInfoServer();
+		for (let round = 0; round < 5; round++) {
+			await Promise.all(
+				Array.from({ length: 40 }, async () => {
+					const socket = await open(server.port);
+					socket.destroy();
+					await once(socket, "close");
+				}),
+			);
+		}
+		await info();
+	});
+});
+
+describe("the limit of connections", { timeout: 60_000 }, () => {
+	it("refuses the calls of one too many, serves the others, and lets one in once there is room", async () => {
+		const { server, info } = await startInfoServer({ maxConnections: 2 });
+		const channels = [server.channel(), server.channel()];
+		for (const channel of channels) {
+			await createRpcClient(ServerService, channel).getServerInfo({});
+		}
+		await assert.rejects(
+			info(200),
+			errorWith("resource_exhausted", /the server has as many connections as it takes; close some, or start it with/),
+		);
+		const waiting = info(20_000);
+		channels[0]?.close();
+		await waiting;
+		await createRpcClient(ServerService, channels[1] ?? server.channel()).getServerInfo({});
+	});
+
+	it("is not used up by those that never call", async () => {
+		const { server, info } = await startInfoServer({ maxConnections: 20, greetingMs: 200 });
+		const silent = await Promise.all(Array.from({ length: 20 }, () => open(server.port)));
+		const idle = Array.from({ length: 20 }, () => rawSession(server.address));
+		await info(20_000);
+		for (const session of idle) {
+			session.destroy();
+		}
+		await Promise.all(silent.map(async (socket) => socket.destroyed || (await once(socket.resume(), "close"))));
+	});
+});
