@@ -14,6 +14,7 @@ import { storeReports } from "./metric-reports.js";
 import type { AdmittedReport } from "./metric-rows.js";
 import { findReportSources, noSource, type ReportSource, sourceKey } from "./metric-sources.js";
 import { wrongPartText } from "./parts.js";
+import { type Sender, senderKey } from "./sender.js";
 import { isOpen, type TrialRunRow } from "./trial-runs.js";
 import type { TrialSource } from "./trial-sources.js";
 
@@ -29,7 +30,7 @@ export interface WellFormedReport extends Omit<AdmittedReport, "endTime" | "sour
 
 /** One call of ReportMetrics. A report that is malformed stands in the list as what is wrong with it. */
 export interface ReportCall {
-	readonly clientId: string;
+	readonly sender: Sender;
 	readonly sequence: number;
 	readonly reports: readonly (WellFormedReport | MillraceError)[];
 }
@@ -132,10 +133,11 @@ async function writeCalls(
 	const fresh: ReportCall[] = [];
 	const newest = new Map<string, number>();
 	for (const call of calls) {
-		const last = newest.get(call.clientId) ?? answered.get(call.clientId)?.sequence ?? 0;
+		const key = senderKey(call.sender);
+		const last = newest.get(key) ?? answered(call.sender)?.sequence ?? 0;
 		if (call.sequence > last) {
 			fresh.push(call);
-			newest.set(call.clientId, call.sequence);
+			newest.set(key, call.sequence);
 		}
 	}
 	const statuses = await writeReports(
@@ -154,9 +156,10 @@ async function writeCalls(
 	});
 	for (const { call, response } of rows) {
 		await tx.run(
-			`INSERT INTO report_clients (client_id, sequence, response, time) VALUES (?, ?, ?, ?)
+			`INSERT INTO report_clients (client_id, caller, sequence, response, time) VALUES (?, ?, ?, ?, ?)
 			ON CONFLICT DO UPDATE SET sequence = excluded.sequence, response = excluded.response, time = excluded.time`,
-			call.clientId,
+			call.sender.clientId,
+			call.sender.caller,
 			call.sequence,
 			Buffer.from(toBinary(ReportMetricsResponseSchema, response)),
 			tx.now,
@@ -167,27 +170,30 @@ async function writeCalls(
 		if (response !== undefined) {
 			return response;
 		}
-		const before = answered.get(call.clientId);
+		const before = answered(call.sender);
 		return before?.sequence === call.sequence
 			? fromBinary(ReportMetricsResponseSchema, before.response)
 			: new MillraceError(
 					"failed_precondition",
-					`sequence is ${call.sequence}, but client ${call.clientId} has sent a later call already; ` +
+					`sequence is ${call.sequence}, but client ${call.sender.clientId} has sent a later call already; ` +
 						"send one call at a time, with rising numbers",
 				);
 	});
 }
 
 function callKey(call: ReportCall): string {
-	return `${call.sequence} ${call.clientId}`;
+	return `${call.sequence} ${senderKey(call.sender)}`;
 }
 
+/** Returns a function that finds the last answer to a sender, having asked the database once for those of all calls. */
 async function findAnswered(tx: Transaction, calls: readonly ReportCall[]) {
-	const rows = await tx.all<{ client_id: string; sequence: number; response: Buffer }>(
-		"SELECT client_id, sequence, response FROM report_clients WHERE client_id IN (SELECT value FROM json_each(?))",
-		JSON.stringify(calls.map((call) => call.clientId)),
+	const rows = await tx.all<{ client_id: string; caller: string; sequence: number; response: Buffer }>(
+		`SELECT client_id, caller, sequence, response FROM report_clients
+		WHERE client_id IN (SELECT value FROM json_each(?))`,
+		JSON.stringify(calls.map((call) => call.sender.clientId)),
 	);
-	return new Map(rows.map((row) => [row.client_id, row]));
+	const bySender = new Map(rows.map((row) => [senderKey({ clientId: row.client_id, caller: row.caller }), row]));
+	return (sender: Sender) => bySender.get(senderKey(sender)) ?? bySender.get(senderKey({ ...sender, caller: "" }));
 }
 
 async function writeReports(

@@ -9,6 +9,7 @@ import { metricSources } from "./migrations/0006-metric-sources.js";
 import { logs } from "./migrations/0007-logs.js";
 import { commitSums } from "./migrations/0008-commit-sums.js";
 import { accounts } from "./migrations/0009-accounts.js";
+import { senders } from "./migrations/0010-senders.js";
 
 /** A change of the tables. Its number is its place in the list, from 1. */
 export interface Migration {
@@ -29,6 +30,7 @@ export const migrations: readonly Migration[] = [
 	logs,
 	commitSums,
 	accounts,
+	senders,
 ];
 
 /**

@@ -1,6 +1,7 @@
 import { MillraceError } from "../../errors.js";
 import type { LogLevel, LogStream } from "../../gen/millrace/v1/log_pb.js";
 import type { Reader, Transaction } from "./database.js";
+import type { Sender } from "./sender.js";
 import { getTrialRow } from "./trials.js";
 
 /** A line that is to be stored. */
@@ -20,7 +21,7 @@ export interface NewLogLine {
 
 /** One call of a sender of lines. */
 export interface LogCall {
-	readonly clientId: string;
+	readonly sender: Sender;
 	readonly sequence: number;
 	readonly trialId: number;
 	readonly lines: readonly NewLogLine[];
@@ -34,16 +35,21 @@ export interface LogCall {
  * Throws `not_found` if the trial does not exist, `failed_precondition` if the sender has sent a later call already.
  */
 export async function writeLogs(tx: Transaction, call: LogCall): Promise<void> {
-	const { clientId, sequence, trialId, lines, isLast } = call;
-	const sender = await tx.get<{ sequence: number }>("SELECT sequence FROM log_senders WHERE client_id = ?", clientId);
-	if (sender !== undefined && sequence < sender.sequence) {
+	const { sender, sequence, trialId, lines, isLast } = call;
+	const { clientId, caller } = sender;
+	const before = await tx.get<{ sequence: number; caller: string }>(
+		`SELECT sequence, caller FROM log_senders WHERE client_id = ? AND caller IN (?, '') ORDER BY sequence DESC LIMIT 1`,
+		clientId,
+		caller,
+	);
+	if (before !== undefined && sequence < before.sequence) {
 		throw new MillraceError(
 			"failed_precondition",
 			`sequence is ${sequence}, but client ${clientId} has sent a later call already; ` +
 				"send one call at a time, with rising numbers",
 		);
 	}
-	if (sequence === sender?.sequence) {
+	if (sequence === before?.sequence) {
 		return;
 	}
 	await getTrialRow(tx, trialId);
@@ -57,11 +63,16 @@ export async function writeLogs(tx: Transaction, call: LogCall): Promise<void> {
 		trialId,
 		JSON.stringify(rows),
 	);
+	if (before?.caller === "") {
+		// Nobody is to wait for its last lines, which come from the caller.
+		await tx.run("UPDATE log_senders SET done = 1 WHERE client_id = ? AND caller = ''", clientId);
+	}
 	await tx.run(
-		`INSERT INTO log_senders (client_id, trial_id, sequence, done, time) VALUES (?, ?, ?, ?, ?)
+		`INSERT INTO log_senders (client_id, caller, trial_id, sequence, done, time) VALUES (?, ?, ?, ?, ?, ?)
 		ON CONFLICT DO UPDATE
 		SET trial_id = excluded.trial_id, sequence = excluded.sequence, done = excluded.done, time = excluded.time`,
 		clientId,
+		caller,
 		trialId,
 		sequence,
 		isLast ? 1 : 0,

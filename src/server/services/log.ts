@@ -5,6 +5,7 @@ import { LogLevel, LogStream, type NewLogEntry } from "../../gen/millrace/v1/log
 import type { LogService, StreamTrialLogsRequest } from "../../gen/millrace/v1/log_service_pb.js";
 import { cutLine } from "../../log-line.js";
 import type { ServiceHandlers } from "../../rpc/handler.js";
+import { callerName } from "../auth/caller-name.js";
 import type { Reader } from "../db/database.js";
 import { type LogFilter, logPage } from "../db/log-pages.js";
 import { type NewLogLine, newestLine, writeLogs } from "../db/trial-logs.js";
@@ -26,7 +27,7 @@ type LogPosition = readonly [lastId: number, count: number, end: number];
 export function createLogService({ db }: ServiceContext): ServiceHandlers<typeof LogService> {
 	const serverStart = Date.now();
 	return {
-		async writeLogs({ clientId, sequence, trialId, entries, last }) {
+		async writeLogs({ clientId, sequence, trialId, entries, last }, { caller }) {
 			assertText("client_id", clientId);
 			assertShort("client_id", clientId, 128);
 			if (sequence < 1n || sequence > Number.MAX_SAFE_INTEGER) {
@@ -40,7 +41,8 @@ export function createLogService({ db }: ServiceContext): ServiceHandlers<typeof
 				);
 			}
 			const lines = entries.map((entry, i) => checkedLine(`entries[${i}]`, entry));
-			const call = { clientId, sequence: Number(sequence), trialId, lines, isLast: last };
+			const sender = { clientId, caller: callerName(caller) };
+			const call = { sender, sequence: Number(sequence), trialId, lines, isLast: last };
 			await db.write((tx) => writeLogs(tx, call));
 			return {};
 		},

@@ -4,6 +4,7 @@ import type { MetricSummarySchema, NewMetricReport } from "../../gen/millrace/v1
 import type { MetricService, SummarizeMetricsRequest } from "../../gen/millrace/v1/metric_service_pb.js";
 import { TrialState } from "../../gen/millrace/v1/trial_pb.js";
 import type { CallContext, ServiceHandlers } from "../../rpc/handler.js";
+import { callerName } from "../auth/caller-name.js";
 import type { Database } from "../db/database.js";
 import { followMetrics } from "../db/metric-following.js";
 import { type MetricPage, type MetricPosition, metricPages } from "../db/metric-pages.js";
@@ -54,7 +55,7 @@ export function createMetricService({ db }: ServiceContext): ServiceHandlers<typ
 	}
 
 	return {
-		async reportMetrics({ clientId, sequence, reports }) {
+		async reportMetrics({ clientId, sequence, reports }, { caller }) {
 			assertText("client_id", clientId);
 			if (clientId.length > 128) {
 				throw new MillraceError(
@@ -71,7 +72,8 @@ export function createMetricService({ db }: ServiceContext): ServiceHandlers<typ
 					`reports has ${reports.length} reports; send at most ${largestCall} in a call`,
 				);
 			}
-			return writer.report({ clientId, sequence: Number(sequence), reports: reports.map(checkedReport) });
+			const sender = { clientId, caller: callerName(caller) };
+			return writer.report({ sender, sequence: Number(sequence), reports: reports.map(checkedReport) });
 		},
 
 		async *streamTrialMetrics(request, context) {

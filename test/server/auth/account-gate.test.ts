@@ -226,6 +226,43 @@ describe("AccountGate", { timeout: 120_000 }, async () => {
 		}
 	});
 
+	it("lets nobody send as another sender, by whose client id reports and lines of that one would be lost", async () => {
+		const own = await startRun(server.bob);
+		const other = await startRun(server.bob);
+		const [worker, thief] = [await workerToken(own), await workerToken(other)];
+		for (const stranger of [thief, server.ada]) {
+			const clientId = randomUUID();
+			const report = { ...own, group: clientId, metricsJson: "{}" };
+			const send = (token: string, sequence: bigint, reports = [report]) =>
+				server.client(MetricService, token).reportMetrics({ clientId, sequence, reports });
+			const print = (token: string, sequence: bigint, { trialId } = own) =>
+				server.client(LogService, token).writeLogs({ clientId, sequence, trialId, entries: [{ source: clientId }] });
+			await send(stranger, 1n, []);
+			await print(stranger, 1n, other);
+			for (const sequence of [1n, 2n]) {
+				for (const _ of ["the call", "its repetition"]) {
+					assert.deepEqual(
+						(await send(worker, sequence)).statuses.map(({ code }) => code),
+						[0],
+					);
+					await print(worker, sequence);
+				}
+				await send(stranger, 1_000n * sequence, []);
+				await print(stranger, 1_000n * sequence, other);
+			}
+			let [reports, lines] = [0, 0];
+			const bob = server.client(MetricService, server.bob);
+			for await (const batch of bob.streamTrialMetrics({ trialIds: [own.trialId], group: clientId })) {
+				reports += batch.reports.length;
+			}
+			const logs = server.client(LogService, server.bob);
+			for await (const batch of logs.streamTrialLogs({ trialId: own.trialId, sources: [clientId] })) {
+				lines += batch.entries.length;
+			}
+			assert.deepEqual({ reports, lines }, { reports: 2, lines: 2 });
+		}
+	});
+
 	it("ends a worker's token an hour after its run, and keeps it until then", async () => {
 		const run = await startRun(server.bob);
 		const token = await workerToken(run);

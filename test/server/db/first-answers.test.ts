@@ -21,7 +21,7 @@ describe("forgetOldAnswers", () => {
 		const reports = new MetricWriter(db);
 		const answer = async (name: string) => {
 			await db.write((tx) => once(tx, name, CreateTrialResponseSchema, async () => create(CreateTrialResponseSchema)));
-			await reports.report({ clientId: name, sequence: 1, reports: [] });
+			await reports.report({ sender: { clientId: name, caller: "user 1" }, sequence: 1, reports: [] });
 		};
 		const kept = async () => [
 			await db.all("SELECT request_id AS name FROM request_ids ORDER BY time"),

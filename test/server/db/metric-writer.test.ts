@@ -27,7 +27,7 @@ async function openDatabase(): Promise<Database> {
 
 function call(client: number, reports: Partial<WellFormedReport>[]): ReportCall {
 	return {
-		clientId: `client ${client}`,
+		sender: { clientId: `client ${client}`, caller: "user 1" },
 		sequence: 1,
 		reports: reports.map((report) => ({
 			trialId: 1,

@@ -332,7 +332,7 @@ describe("finishRun", { timeout: 30_000 }, () => {
 		const finish = async (worker: Awaited<ReturnType<typeof startRun>>, commitNumber: number) => {
 			const { member, trialRunId } = worker;
 			const { statuses } = await writer.report({
-				clientId: randomUUID(),
+				sender: { clientId: randomUUID(), caller: "user 1" },
 				sequence: 1,
 				reports: [
 					{

@@ -26,7 +26,7 @@ export const file_millrace_v1_log_service: GenFile = /*@__PURE__*/
 export type WriteLogsRequest = Message<"millrace.v1.WriteLogsRequest"> & {
   /**
    * A unique string that the sender chose when it started, at most 128 characters. A sender has one call in flight at
-   * a time. Required.
+   * a time. The same client id of another user, or of the workers of another trial, is another sender. Required.
    *
    * @generated from field: string client_id = 1;
    */

@@ -26,7 +26,8 @@ export const file_millrace_v1_metric_service: GenFile = /*@__PURE__*/
 export type ReportMetricsRequest = Message<"millrace.v1.ReportMetricsRequest"> & {
   /**
    * A unique string that the sender chose when it started, at most 128 characters. A sender has one call
-   * in flight at a time; to have several, it takes several client ids. Required.
+   * in flight at a time; to have several, it takes several client ids. The same client id of another user, or of
+   * the workers of another trial, is another sender. Required.
    *
    * @generated from field: string client_id = 1;
    */
