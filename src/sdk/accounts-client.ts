@@ -181,7 +181,8 @@ export abstract class AccountsClient {
 	 * Makes a token, for a program: with it in MILLRACE_TOKEN it may do what the user may.
 	 *
 	 * Throws `permission_denied` for one of another user by one who is no admin; `not_found` if there is no such user;
-	 * `invalid_argument` if it would not end within a year; `failed_precondition` if the user is not active, or the
+	 * `invalid_argument` if it would not end within a year, or would outlive the token that this client shows, unless that
+	 * is one of a login; `failed_precondition` if the user is not active, or the
 	 * server has no accounts.
 	 *
 	 * @example

@@ -38,7 +38,10 @@ export interface CreatedToken extends Token {
 export interface CreateTokenOptions {
 	/** What it is for, in words for a person, at most 200 characters. Default: "". */
 	readonly description?: string;
-	/** When it ends, at most a year from now. Default: in 30 days. */
+	/**
+	 * When it ends, at most a year from now. Made with a token that was made so too, it ends with that one at the latest;
+	 * after a login there is no such bound. Default: in 30 days, or with that one.
+	 */
 	readonly expireTime?: Date;
 	/** Whose it will be; others than oneself are for admins. Default: one's own. */
 	readonly userId?: number;
@@ -52,7 +55,7 @@ export interface ListTokensOptions {
 
 /** Options of `trial.createWorkerToken`. */
 export interface WorkerTokenOptions {
-	/** The run, which must be open. Default: those of any run, for 30 days. */
+	/** The run, which must be open. Default: those of any run, for 30 days, or as long as the token of a program that makes it. */
 	readonly trialRunId?: number;
 }
 

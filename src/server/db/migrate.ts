@@ -10,6 +10,7 @@ import { logs } from "./migrations/0007-logs.js";
 import { commitSums } from "./migrations/0008-commit-sums.js";
 import { accounts } from "./migrations/0009-accounts.js";
 import { senders } from "./migrations/0010-senders.js";
+import { logins } from "./migrations/0011-logins.js";
 
 /** A change of the tables. Its number is its place in the list, from 1. */
 export interface Migration {
@@ -31,6 +32,7 @@ export const migrations: readonly Migration[] = [
 	commitSums,
 	accounts,
 	senders,
+	logins,
 ];
 
 /**

@@ -18,6 +18,8 @@ export interface TokenRow {
 	readonly create_time: number;
 	readonly expire_time: number | null;
 	readonly revoke_time: number | null;
+	/** 1 for one that was given for a password. */
+	readonly login: number;
 	readonly username: string;
 	readonly admin: number;
 	readonly active: number;
@@ -36,6 +38,8 @@ export interface NewToken {
 	readonly trialRunId?: number;
 	/** Default: it ends with its run. */
 	readonly expireTime?: number;
+	/** Whether it is given for a password. Default false. */
+	readonly isLogin?: boolean;
 }
 
 /** How long a worker's token goes on after its run: the last lines of its log come late. */
@@ -51,8 +55,8 @@ export const byNewest: Sort = { key: "tokens.id", kind: "number", descending: tr
 /** Creates a token. */
 export async function createToken(tx: Transaction, token: NewToken): Promise<Token> {
 	const row = await tx.get<{ id: number }>(
-		`INSERT INTO tokens (digest, user_id, description, trial_id, trial_run_id, create_time, expire_time)
-		VALUES (?, ?, ?, ?, ?, ?, ?) RETURNING id`,
+		`INSERT INTO tokens (digest, user_id, description, trial_id, trial_run_id, create_time, expire_time, login)
+		VALUES (?, ?, ?, ?, ?, ?, ?, ?) RETURNING id`,
 		token.digest,
 		token.userId,
 		token.description,
@@ -60,6 +64,7 @@ export async function createToken(tx: Transaction, token: NewToken): Promise<Tok
 		token.trialRunId ?? 0,
 		tx.now,
 		token.expireTime ?? null,
+		token.isLogin ? 1 : 0,
 	);
 	return toToken(await getTokenRow(tx, row?.id ?? 0));
 }
@@ -83,6 +88,14 @@ export function endOf({ expire_time, revoke_time, run_end_time }: TokenRow): num
 	const ends = [expire_time, revoke_time, run_end_time === null ? null : run_end_time + afterRunMs];
 	const known = ends.filter((end) => end !== null);
 	return known.length === 0 ? undefined : Math.min(...known);
+}
+
+/**
+ * The latest end of the tokens that one makes, in milliseconds since 1970: its own, or a leak of it would never end. A login
+ * makes tokens for programs, which go on without it.
+ */
+export function latestEndBy({ login, expire_time }: Pick<TokenRow, "login" | "expire_time">): number {
+	return login !== 0 || expire_time === null ? Number.POSITIVE_INFINITY : expire_time;
 }
 
 /** Returns the valid tokens of a page and the first one after it. `userId` is 0 for those of all. */

@@ -24,6 +24,7 @@ import {
 	byNewest,
 	createToken,
 	getTokenRow,
+	latestEndBy,
 	listTokens,
 	type NewToken,
 	revokeAllTokens,
@@ -91,6 +92,11 @@ export function createAuthService({
 		return { secret, token: made };
 	}
 
+	/** The latest end of the tokens that a user makes by this call, in milliseconds since 1970. */
+	async function latestEnd({ tokenId }: UserCaller): Promise<number> {
+		return tokenId === undefined ? Number.POSITIVE_INFINITY : latestEndBy(await getTokenRow(db, tokenId));
+	}
+
 	/** Tells whether a password is a user's; counts wrong ones, of the user and of where they come from. */
 	function isRight(username: string, peer: string, password: string, hash: string | null | undefined) {
 		const network = networkOf(hostOf(peer));
@@ -116,8 +122,9 @@ export function createAuthService({
 				if (row.active === 0) {
 					throw new MillraceError("permission_denied", `user ${JSON.stringify(username)} is not active; ask an admin`);
 				}
-				const login = { userId: row.id, description: `login from ${peer}`, expireTime: now() + loginMs };
-				return { ...(await issue(login, (tx) => assertUnchanged(tx, row))), user: toUser(row) };
+				const login = { userId: row.id, description: `login from ${peer}`, isLogin: true };
+				const token = { ...login, expireTime: now() + loginMs };
+				return { ...(await issue(token, (tx) => assertUnchanged(tx, row))), user: toUser(row) };
 			});
 		},
 
@@ -249,11 +256,20 @@ export function createAuthService({
 				throw new MillraceError("permission_denied", "only admins make tokens for others; ask one of them");
 			}
 			assertAccounts();
-			const endTime = expireTime === undefined ? now() + tokenMs : checkedTime("expire_time", expireTime);
+			const latest = await latestEnd(user);
+			const endTime =
+				expireTime === undefined ? Math.min(now() + tokenMs, latest) : checkedTime("expire_time", expireTime);
 			if (endTime <= now() || endTime > now() + longestTokenMs) {
 				throw new MillraceError(
 					"invalid_argument",
 					`expire_time is ${new Date(endTime).toISOString()}; it must lie in the future, and within a year`,
+				);
+			}
+			if (endTime > latest) {
+				throw new MillraceError(
+					"invalid_argument",
+					`expire_time is ${new Date(endTime).toISOString()}, but the token that makes this one ends at ` +
+						`${new Date(latest).toISOString()}; choose a time up to then, or log in with the password first`,
 				);
 			}
 			return secrets.once(CreateTokenRequestSchema, request, `${user.userId}`, () =>
@@ -273,7 +289,8 @@ export function createAuthService({
 			const { userId } = user;
 			assertAccounts();
 			const token = { userId, trialId, trialRunId, description: `workers of trial ${trialId}` };
-			const ofAnyRun = trialRunId === 0 ? { expireTime: now() + tokenMs } : {};
+			// The token of a run has an end of its own, soon after the run's, and makes no others.
+			const ofAnyRun = trialRunId === 0 ? { expireTime: Math.min(now() + tokenMs, await latestEnd(user)) } : {};
 			return secrets.once(CreateWorkerTokenRequestSchema, request, `${userId}`, () =>
 				issue({ ...token, ...ofAnyRun }, async (tx) => {
 					await assertStillIn(tx, user);

@@ -1,7 +1,9 @@
 import assert from "node:assert/strict";
 import { randomUUID } from "node:crypto";
 import { describe, it } from "node:test";
+import type { DescService } from "@bufbuild/protobuf";
 import { timestampFromMs, timestampMs } from "@bufbuild/protobuf/wkt";
+import type { Token } from "../../../src/gen/millrace/v1/auth_pb.js";
 import { AuthService } from "../../../src/gen/millrace/v1/auth_service_pb.js";
 import { MetricService } from "../../../src/gen/millrace/v1/metric_service_pb.js";
 import { ModelService } from "../../../src/gen/millrace/v1/model_service_pb.js";
@@ -211,5 +213,39 @@ describe("AuthService", { timeout: 120_000 }, async () => {
 		await server.client(MetricService, secret).reportMetrics(call);
 		const methods = (await lines()).map(({ method }) => method);
 		assert.ok(!methods.some((method) => method.includes("ReportMetrics")), "a worker is no user");
+	});
+
+	it("makes no token by a program's one that outlives it, and any by a login", async () => {
+		const end = Date.now() + dayMs;
+		const until = (ms: number) => ({ requestId: randomUUID(), expireTime: timestampFromMs(ms) });
+		const made = await bob.createToken(until(end));
+		const program = server.client(AuthService, made.secret);
+		await assert.rejects(
+			program.createToken(until(end + 1)),
+			errorWith(
+				"invalid_argument",
+				new RegExp(
+					`^expire_time is ${new Date(end + 1).toISOString()}, but the token that makes this one ends at ` +
+						`${new Date(end).toISOString()}; choose a time up to then, or log in with the password first$`,
+				),
+			),
+		);
+		const endOf = ({ token }: { token?: Token | undefined }) => token?.expireTime && timestampMs(token.expireTime);
+		assert.equal(endOf(await program.createToken(until(end))), end);
+		const child = await program.createToken(until(end - 1));
+		assert.equal(
+			endOf(await server.client(AuthService, child.secret).createToken({ requestId: randomUUID() })),
+			end - 1,
+		);
+		assert.equal(endOf(await program.createToken({ requestId: randomUUID() })), end);
+		const trials = { client: <S extends DescService>(service: S) => server.client(service, server.bob) };
+		const trialId = await startTrial(trials);
+		assert.equal(endOf(await program.createWorkerToken({ requestId: randomUUID(), trialId })), end);
+		const { trialRun } = await trials.client(TrialService).startTrialRun({ requestId: randomUUID(), trialId });
+		const run = { trialId, trialRunId: trialRun?.trialRunId ?? 0 };
+		assert.equal(endOf(await program.createWorkerToken({ requestId: randomUUID(), ...run })), undefined);
+		const year = end + 300 * dayMs;
+		assert.equal(endOf(await bob.createToken(until(year))), year);
+		assert.ok((endOf(await bob.createWorkerToken({ requestId: randomUUID(), trialId })) ?? 0) > end + 20 * dayMs);
 	});
 });

@@ -464,7 +464,8 @@ export type CreateTokenRequest = Message<"millrace.v1.CreateTokenRequest"> & {
   description: string;
 
   /**
-   * When it ends, at most a year from now; unset for 30 days.
+   * When it ends, at most a year from now; unset for 30 days. Where the call shows a token that was made by
+   * CreateToken, not after that one, which unset means then too; the token of a login may make any.
    *
    * @generated from field: google.protobuf.Timestamp expire_time = 4;
    */
@@ -528,7 +529,8 @@ export type CreateWorkerTokenRequest = Message<"millrace.v1.CreateWorkerTokenReq
   trialId: number;
 
   /**
-   * The run, which must be open; 0 for the trial's workers of any run that another launcher starts, for 30 days.
+   * The run, which must be open; 0 for the trial's workers of any run that another launcher starts, for 30 days, but
+   * not longer than the token that the call shows, unless that is one of a login.
    *
    * @generated from field: int32 trial_run_id = 3;
    */
@@ -834,7 +836,8 @@ export const AuthService: GenService<{
   /**
    * Makes a token, for a program. For oneself, or for others by an admin.
    *
-   * NOT_FOUND if there is no such user. FAILED_PRECONDITION if the user is not active.
+   * NOT_FOUND if there is no such user. FAILED_PRECONDITION if the user is not active. INVALID_ARGUMENT if it would end
+   * later than the token that the call shows, unless that is one of a login.
    *
    * @generated from rpc millrace.v1.AuthService.CreateToken
    */
