@@ -1,13 +1,15 @@
 import assert from "node:assert/strict";
-import { writeFileSync } from "node:fs";
+import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { after, describe, it } from "node:test";
 import { isMillraceError } from "../../src/errors.js";
 import { Client } from "../../src/sdk/index.js";
 import { tokenFile } from "../../src/sdk/token-file.js";
 import { filesBelow, findSecrets, type Holder } from "../support/find-secrets.js";
+import { assertNoToken, leftSecrets } from "../support/left-secrets.js";
 import { type CommandEnd, runMillrace, startMillrace } from "../support/start-command.js";
 import { tempDir } from "../support/temp-dir.js";
+import { passwords } from "../support/test-passwords.js";
 
 const secrets: Record<string, string> = {
 	"ada's password": "correct/horse+battery?staple",
@@ -31,6 +33,28 @@ describe("findSecrets", () => {
 			assert.ok(found.includes(`it has secret ${form}`), `${form}: ${found}`);
 		}
 		assert.deepEqual(findSecrets([{ name: "it", content: Buffer.from("correct horse") }], { secret }), []);
+	});
+});
+
+describe("leftSecrets", () => {
+	it("finds tokens and passwords in whatever a test leaves, but in the file of a login", () => {
+		const directory = tempDir({ mayHoldSecrets: true });
+		mkdirSync(join(directory, "deep"));
+		const token = `mlr_${"A-b_9".repeat(9).slice(0, 43)}`;
+		writeFileSync(join(directory, "tokens.json"), token);
+		writeFileSync(join(directory, "short.log"), token.slice(0, -1));
+		assert.deepEqual(leftSecrets(directory), []);
+		writeFileSync(join(directory, "deep", "db"), Buffer.concat([Buffer.from([0, 255, 254]), Buffer.from(token)]));
+		writeFileSync(join(directory, "deep", "log"), Buffer.from(`password=${passwords.eve}`).toString("hex"));
+		assert.deepEqual(leftSecrets(directory).sort(), [
+			`${join(directory, "deep", "db")} holds the secret of a token`,
+			`${join(directory, "deep", "log")} has eve in hex`,
+		]);
+		assert.throws(
+			() => assertNoToken(["server"], `started by ${token}`),
+			/^Error: server has written the secret of a tok/,
+		);
+		assertNoToken(["user", "token", "create"], token);
 	});
 });
 
@@ -108,7 +132,7 @@ describe("passwords and tokens", { timeout: 120_000 }, () => {
 		}
 
 		// A run that fails, whose entrypoint tells its own token to this test, and all command lines to everybody.
-		const told = join(tempDir(), "token");
+		const told = join(tempDir({ mayHoldSecrets: true }), "token");
 		const entrypoint = `printf %s "$MILLRACE_TOKEN" > ${told}; cat /proc/[0-9]*/cmdline 2>&1; exit 3`;
 		writeFileSync(join(work, "conf.yaml"), JSON.stringify({ name: "fails", entrypoint, max_restarts: 0 }));
 		const end = await run("run conf.yaml");

@@ -4,8 +4,9 @@ import { keptTerminal } from "../support/kept-terminal.js";
 import { millraceCommand } from "../support/millrace-command.js";
 import { missingProgram } from "../support/missing-program.js";
 import { type RunningCommand, startCommand } from "../support/start-command.js";
-import { passwords, startServerWithAccounts } from "../support/start-server-with-accounts.js";
+import { startServerWithAccounts } from "../support/start-server-with-accounts.js";
 import { tempDir } from "../support/temp-dir.js";
+import { passwords } from "../support/test-passwords.js";
 import { useTestClient } from "../support/use-test-client.js";
 
 describe("Terminal", () => {

@@ -7,9 +7,10 @@ import { Client } from "../../src/sdk/index.js";
 import { tokenFile } from "../../src/sdk/token-file.js";
 import type { Surroundings } from "../support/kept-terminal.js";
 import { runInProcess } from "../support/run-command-line.js";
-import { passwords, startServerWithAccounts } from "../support/start-server-with-accounts.js";
+import { startServerWithAccounts } from "../support/start-server-with-accounts.js";
 import { startTestServer } from "../support/start-test-server.js";
 import { tempDir } from "../support/temp-dir.js";
+import { passwords } from "../support/test-passwords.js";
 
 const before = { ...process.env };
 
@@ -39,7 +40,7 @@ describe("millrace user", { timeout: 60_000 }, async () => {
 
 	it("makes the first account, and says what follows; its user logs in, and out", async () => {
 		const { address } = await startTestServer();
-		const password = "the password of root";
+		const password = passwords.root;
 		const early = await user(address, "login root", { answers: [password] });
 		assert.equal(early.code, 2);
 		assert.match(

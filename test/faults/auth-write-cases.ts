@@ -1,7 +1,8 @@
 import { randomUUID } from "node:crypto";
 import { AuthService } from "../../src/gen/millrace/v1/auth_service_pb.js";
 import { startTrial } from "../server/start-trial.js";
-import { passwords, type ServerWithAccounts } from "../support/start-server-with-accounts.js";
+import type { ServerWithAccounts } from "../support/start-server-with-accounts.js";
+import { passwords } from "../support/test-passwords.js";
 import type { WriteCase } from "./write-cases.js";
 
 /** The writes of AuthService, on a server with accounts, as its admin "ada". */
@@ -12,7 +13,7 @@ export const authWriteCases: Readonly<Record<string, WriteCase>> = {
 	"AuthService.Logout": async (_server, wire) => () => wire.auth.logout({}),
 
 	"AuthService.CreateUser": async (_server, wire) => () =>
-		wire.auth.createUser({ requestId: randomUUID(), username: "eve", password: "a password of eve" }),
+		wire.auth.createUser({ requestId: randomUUID(), username: "eve", password: passwords.eve }),
 
 	"AuthService.UpdateUser": async (_server, wire) => () =>
 		wire.auth.updateUser({

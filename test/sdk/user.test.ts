@@ -4,8 +4,9 @@ import { fileURLToPath } from "node:url";
 import { openConnection } from "../../src/sdk/connection.js";
 import { Client, User } from "../../src/sdk/index.js";
 import { errorWith } from "../support/error-with.js";
-import { passwords, startServerWithAccounts } from "../support/start-server-with-accounts.js";
+import { startServerWithAccounts } from "../support/start-server-with-accounts.js";
 import { startTestServer } from "../support/start-test-server.js";
+import { passwords } from "../support/test-passwords.js";
 import { waitUntil } from "../support/wait-until.js";
 
 describe("accounts", { timeout: 60_000 }, async () => {
@@ -58,7 +59,7 @@ describe("accounts", { timeout: 60_000 }, async () => {
 	});
 
 	it("are found by id and name, listed, changed, deactivated and activated", async () => {
-		const user = await ada.createUser("carol", { password: "a password of carol", displayName: "Carol" });
+		const user = await ada.createUser("carol", { password: passwords.carol, displayName: "Carol" });
 		assert.ok(user instanceof User);
 		assert.deepEqual({ ...(await ada.getUserById(user.userId)) }, { ...user });
 		assert.deepEqual({ ...(await bob.getUserByName("carol")) }, { ...user });
@@ -87,16 +88,16 @@ describe("accounts", { timeout: 60_000 }, async () => {
 	});
 
 	it("have passwords, which their users and admins change, and whose change revokes the other tokens", async () => {
-		const dan = await ada.createUser("dan", { password: "the first of dan" });
+		const dan = await ada.createUser("dan", { password: passwords.dan });
 		const [one, other] = [stranger(), stranger()];
-		await one.login({ username: "dan", password: "the first of dan" });
-		await other.login({ username: "dan", password: "the first of dan" });
+		await one.login({ username: "dan", password: passwords.dan });
+		await other.login({ username: "dan", password: passwords.dan });
 		const self = await one.whoami();
 		await assert.rejects(
 			self.changePassword("the second of dan", { oldPassword: "a guess" }),
 			errorWith("permission_denied", /old_password is wrong/),
 		);
-		await self.changePassword("the second of dan", { oldPassword: "the first of dan" });
+		await self.changePassword("the second of dan", { oldPassword: passwords.dan });
 		assert.equal(await one.getSessionUsername(), "dan");
 		await assert.rejects(other.getSessionUsername(), errorWith("unauthenticated", /token was revoked; log in again/));
 		await other.logout();

@@ -20,13 +20,13 @@ export function filesBelow(directory: string): Holder[] {
 
 /** Tells which holders hold which secrets: as they are, in base64 at whatever place of a longer text, or in hex. */
 export function findSecrets(holders: readonly Holder[], secrets: Secrets): string[] {
-	return Object.entries(secrets).flatMap(([secret, value]) =>
-		holders.flatMap(({ name, content }) => {
-			const lowerCase = Buffer.from(content.toString("latin1").toLowerCase(), "latin1");
+	return holders.flatMap(({ name, content }) => {
+		const lowerCase = Buffer.from(content.toString("latin1").toLowerCase(), "latin1");
+		return Object.entries(secrets).flatMap(([secret, value]) => {
 			const forms = formsOf(value).filter(({ form, isHex }) => (isHex ? lowerCase : content).includes(form));
 			return forms.map(({ what }) => `${name} has ${secret} ${what}`);
-		}),
-	);
+		});
+	});
 }
 
 function formsOf(secret: string): { what: string; form: string; isHex: boolean }[] {

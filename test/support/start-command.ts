@@ -1,4 +1,5 @@
 import { spawn } from "node:child_process";
+import { assertNoToken } from "./left-secrets.js";
 import { millraceCommand } from "./millrace-command.js";
 import { waitUntil } from "./wait-until.js";
 
@@ -81,7 +82,14 @@ export function startCommand(
 	});
 	const ended = new Promise<CommandEnd>((resolve, reject) => {
 		child.once("error", reject);
-		child.once("close", (code, signal) => resolve({ code, signal, stdout, stderr }));
+		child.once("close", (code, signal) => {
+			try {
+				assertNoToken(args, stdout + stderr);
+				resolve({ code, signal, stdout, stderr });
+			} catch (error) {
+				reject(error);
+			}
+		});
 	});
 	const includes = (output: string, text: string | RegExp) =>
 		typeof text === "string" ? output.includes(text) : text.test(output);

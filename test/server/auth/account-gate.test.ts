@@ -21,6 +21,7 @@ import { rawCall } from "../../support/bad-input/raw-call.js";
 import { errorWith } from "../../support/error-with.js";
 import { startServerWithAccounts } from "../../support/start-server-with-accounts.js";
 import { startTestServer } from "../../support/start-test-server.js";
+import { passwords } from "../../support/test-passwords.js";
 import { waitUntil } from "../../support/wait-until.js";
 
 /** The methods that everyone may call. */
@@ -190,7 +191,7 @@ describe("AccountGate", { timeout: 120_000 }, async () => {
 		const auth = server.client(AuthService, server.ada);
 		for (const end of ["revoke", "deactivate", "password", "logout"] as const) {
 			const username = `eve-${end}`;
-			const password = "a password of eve";
+			const password = passwords.eve;
 			const { user } = await auth.createUser({ requestId: randomUUID(), username, password });
 			const userId = user?.id ?? 0;
 			const { secret, token } = await server.client(AuthService).login({ requestId: randomUUID(), username, password });

@@ -6,6 +6,7 @@ import { describe, it } from "node:test";
 import { AuthService } from "../../../src/gen/millrace/v1/auth_service_pb.js";
 import { startServerWithAccounts } from "../../support/start-server-with-accounts.js";
 import { startTestServer } from "../../support/start-test-server.js";
+import { passwords } from "../../support/test-passwords.js";
 import { waitUntil } from "../../support/wait-until.js";
 
 /** A request whose head has come and whose body has not. */
@@ -36,10 +37,10 @@ describe("a request that was let in long before it is whole", { timeout: 60_000 
 		const server = await startServerWithAccounts({ httpPort: 0 });
 		const ada = server.client(AuthService, server.ada);
 		const { user } = await ada.createUser({
-			...{ requestId: randomUUID(), username: "eve", admin: true, password: "a password of eve" },
+			...{ requestId: randomUUID(), username: "eve", admin: true, password: passwords.eve },
 		});
 		const userId = user?.id ?? 0;
-		const login = await ada.login({ requestId: randomUUID(), username: "eve", password: "a password of eve" });
+		const login = await ada.login({ requestId: randomUUID(), username: "eve", password: passwords.eve });
 		const calls = [
 			[begin(server.httpAddress, "UpdateUser", login.secret), { userId, active: true }],
 			[begin(server.httpAddress, "CreateUser", login.secret), { username: "mallory", password: "let me in now" }],

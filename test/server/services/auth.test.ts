@@ -9,7 +9,8 @@ import { MetricService } from "../../../src/gen/millrace/v1/metric_service_pb.js
 import { ModelService } from "../../../src/gen/millrace/v1/model_service_pb.js";
 import { TrialService } from "../../../src/gen/millrace/v1/trial_service_pb.js";
 import { errorWith } from "../../support/error-with.js";
-import { passwords, startServerWithAccounts } from "../../support/start-server-with-accounts.js";
+import { startServerWithAccounts } from "../../support/start-server-with-accounts.js";
+import { passwords } from "../../support/test-passwords.js";
 import { waitUntil } from "../../support/wait-until.js";
 import { startTrial } from "../start-trial.js";
 

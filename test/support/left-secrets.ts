@@ -1,0 +1,47 @@
+import { lstatSync, readdirSync, readFileSync } from "node:fs";
+import { basename, join } from "node:path";
+import { findSecrets } from "./find-secrets.js";
+import { passwords } from "./test-passwords.js";
+
+/** The secret of a token, whoever has it. */
+const token = /mlr_[\w-]{43}/;
+
+/** The most bytes of a file that are looked at: more than any database of a test that has accounts. */
+const largestFile = 16 * 1024 * 1024;
+
+/**
+ * Tells which files below a directory hold the secret of a token or a password of the tests. The file of a login may, as
+ * that is what it is for.
+ */
+export function leftSecrets(directory: string): string[] {
+	const found: string[] = [];
+	for (const path of filesOf(directory)) {
+		const content = readFileSync(path);
+		if (basename(path) !== "tokens.json" && content.includes("mlr_") && token.test(content.toString("latin1"))) {
+			found.push(`${path} holds the secret of a token`);
+		}
+		found.push(...findSecrets([{ name: path, content }], passwords));
+	}
+	return found;
+}
+
+/** Throws if what a command has written holds the secret of a token, but where it was asked for one. */
+export function assertNoToken(command: readonly string[], output: string): void {
+	if (token.test(output) && !command.includes("token")) {
+		throw new Error(`${command.join(" ")} has written the secret of a token:\n${output}`);
+	}
+}
+
+function filesOf(directory: string): string[] {
+	try {
+		return readdirSync(directory, { recursive: true, encoding: "utf8" })
+			.map((path) => join(directory, path))
+			.filter((path) => {
+				const { size } = lstatSync(path);
+				return lstatSync(path).isFile() && size > 0 && size <= largestFile;
+			});
+	} catch {
+		// A test may have removed it, or some process is about to.
+		return [];
+	}
+}
