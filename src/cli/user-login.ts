@@ -66,7 +66,7 @@ async function logInTo(
 	const expireTime = token?.expireTime === undefined ? null : timestampDate(token.expireTime);
 	const directory = namedServer(flags) === undefined ? dataDirectory(flags.data) : undefined;
 	const login = { username, token: secret, expireTime: expireTime?.toISOString() ?? null };
-	const path = keepLogin(loginNames(connection, directory), login);
+	const path = await keepLogin(loginNames(connection, directory), login);
 	await terminal.print(
 		`logged in to ${address} as ${username} until ${localTime(expireTime)}; the token is in ${path}\n`,
 	);

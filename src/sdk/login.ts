@@ -63,6 +63,6 @@ export async function logOut({ auth, channel }: Connection): Promise<void> {
 	}
 	channel.security = { ...channel.security, token: undefined };
 	if (token !== undefined) {
-		forgetToken(token);
+		await forgetToken(token);
 	}
 }

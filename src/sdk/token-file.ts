@@ -1,8 +1,9 @@
 import { randomUUID } from "node:crypto";
-import { closeSync, fstatSync, mkdirSync, openSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { closeSync, fstatSync, openSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { homedir } from "node:os";
-import { dirname, isAbsolute, join } from "node:path";
+import { isAbsolute, join } from "node:path";
 import { MillraceError, messageOf } from "../errors.js";
+import { whileLocked } from "./while-locked.js";
 
 /** A login that is kept for the programs of a person. */
 export interface KeptLogin {
@@ -37,28 +38,36 @@ export function keptToken(servers: readonly string[], environment?: NodeJS.Proce
 }
 
 /**
- * Keeps a login for these servers, in place of earlier ones, in a file that only its owner can read. Returns its path.
+ * Keeps a login for these servers, in place of earlier ones, in a file that only its owner can read. Logins that other
+ * programs keep meanwhile stay. Returns the file's path.
  *
  * Throws as `keptToken` does, and `permission_denied` if the file cannot be written.
  */
-export function keepLogin(servers: readonly string[], login: KeptLogin, environment?: NodeJS.ProcessEnv): string {
+export async function keepLogin(
+	servers: readonly string[],
+	login: KeptLogin,
+	environment?: NodeJS.ProcessEnv,
+): Promise<string> {
 	const path = tokenFile(environment);
-	const logins = readLogins(path);
-	for (const server of servers) {
-		logins.set(server, login);
-	}
-	writeLogins(path, logins);
+	await whileLocked(path, () => {
+		const logins = readLogins(path);
+		for (const server of servers) {
+			logins.set(server, login);
+		}
+		writeLogins(path, logins);
+	});
 	return path;
 }
 
 /** Forgets a token that is of no use any more, whatever server it was kept for. Throws as `keepLogin` does. */
-export function forgetToken(token: string, environment?: NodeJS.ProcessEnv): void {
+export async function forgetToken(token: string, environment?: NodeJS.ProcessEnv): Promise<void> {
 	const path = tokenFile(environment);
-	const logins = readLogins(path);
-	const others = new Map([...logins].filter(([, login]) => login.token !== token));
-	if (others.size < logins.size) {
-		writeLogins(path, others);
+	if (![...readLogins(path).values()].some((login) => login.token === token)) {
+		return;
 	}
+	await whileLocked(path, () => {
+		writeLogins(path, new Map([...readLogins(path)].filter(([, login]) => login.token !== token)));
+	});
 }
 
 function readLogins(path: string): Map<string, KeptLogin> {
@@ -110,16 +119,11 @@ function writeLogins(path: string, logins: ReadonlyMap<string, KeptLogin>): void
 	const valid = [...logins].filter(([, { expireTime }]) => expireTime === null || expireTime > now);
 	const temporary = `${path}.${randomUUID()}`;
 	const text = `${JSON.stringify({ logins: Object.fromEntries(valid) }, undefined, "\t")}\n`;
-	let isMade = false;
 	try {
-		mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
-		isMade = true;
 		writeFileSync(temporary, text, { mode: 0o600, flag: "wx" });
 		renameSync(temporary, path);
 	} catch (error) {
-		if (isMade) {
-			rmSync(temporary, { force: true });
-		}
+		rmSync(temporary, { force: true });
 		throw new MillraceError("permission_denied", `${path} cannot be written: ${messageOf(error)}`, { cause: error });
 	}
 }

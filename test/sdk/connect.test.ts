@@ -161,7 +161,8 @@ describe("connect", { timeout: 120_000 }, () => {
 		assert.equal(found.address, address);
 		assert.equal((await found.server.getServerInfo({})).dataDirectory, "");
 		found.close();
-		keepLogin(loginNames({ address }, dataDirectory), { username: "ada", token: ada, expireTime: null }, environment);
+		const login = { username: "ada", token: ada, expireTime: null };
+		await keepLogin(loginNames({ address }, dataDirectory), login, environment);
 		const known = await connect({ dataDirectory }, environment);
 		assert.equal((await known.auth.getMe({})).user?.username, "ada");
 		known.close();
