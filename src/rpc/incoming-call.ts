@@ -69,6 +69,8 @@ class IncomingCall extends ServerInterceptingCall {
 	#reception: Reception | undefined;
 	#request: { readonly message: unknown } | undefined;
 	#hasAnswered = false;
+	/** The requests of a talk that have come, less the answers that were taken. */
+	#unanswered = 0;
 
 	constructor(host: CallHost, kind: CallKind, call: ServerInterceptingCallInterface) {
 		super(call);
@@ -98,9 +100,15 @@ class IncomingCall extends ServerInterceptingCall {
 
 	override sendMessage(message: unknown, callback: () => void): void {
 		this.#hasAnswered = true;
+		if (this.#gone.signal.aborted) {
+			return;
+		}
 		// Who talks may be slow to hear; if it is for too long, its lease ends. What is no bytes is of health, and small.
-		if (this.#kind.isTalk || !(message instanceof Uint8Array) || this.#gone.signal.aborted) {
-			super.sendMessage(message, callback);
+		if (this.#kind.isTalk || !(message instanceof Uint8Array)) {
+			super.sendMessage(message, () => {
+				this.#unanswered -= 1;
+				callback();
+			});
 			return;
 		}
 		const taken = this.#host.memory.answers.add(this.#peer, message.length, () =>
@@ -207,7 +215,13 @@ class IncomingCall extends ServerInterceptingCall {
 	#receive(message: unknown, listener: Listener): void {
 		if (this.#kind.isTalk) {
 			this.#endReception();
-			listener.onReceiveMessage(message);
+			this.#unanswered += 1;
+			// Answers of reflection wait in grpc-js until they are read, and everyone may ask for them.
+			if (this.#kind.method === undefined && this.#unanswered > mostUnanswered) {
+				this.#stream?.close(constants.NGHTTP2_ENHANCE_YOUR_CALM);
+			} else {
+				listener.onReceiveMessage(message);
+			}
 		} else if (this.#request === undefined) {
 			this.#request = { message };
 			this.#reception?.whole();
@@ -246,8 +260,10 @@ class IncomingCall extends ServerInterceptingCall {
 
 	/** Ends the call in its time: who is refused at once calls again at once. */
 	async #refuseForNow(error: unknown): Promise<void> {
-		narrow(this.#stream?.session, this.#host.limits.maxCallsPerConnection);
-		await this.#host.limits.untilRefused(this.#peer);
+		const { limits } = this.#host;
+		if (await limits.untilRefused(this.#peer)) {
+			narrow(this.#stream?.session, limits.maxCallsPerConnection);
+		}
 		this.#refuse(error);
 	}
 
@@ -281,6 +297,9 @@ class IncomingCall extends ServerInterceptingCall {
 	}
 }
 
+/** How many requests of reflection a call may have unanswered. */
+const mostUnanswered = 1_000;
+
 /** How long a request may take to come whole, in milliseconds. */
 const requestMs = unaryDeadlineMs;
 
@@ -297,8 +316,8 @@ const narrowMs = 10_000;
 const narrowed = new WeakSet<object>();
 
 /**
- * Tells a client of which a call was refused to have few at a time: clients of gRPC let the others wait on their side. What
- * a client begins all the same is refused by the transport, which costs nothing.
+ * Tells a client whose calls are refused again and again to have few at a time: clients of gRPC let the others wait on
+ * their side. What a client begins all the same is refused by the transport, which costs nothing.
  */
 function narrow(session: Http2Session | undefined, most: number): void {
 	if (session === undefined || session.destroyed || narrowed.has(session)) {

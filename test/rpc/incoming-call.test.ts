@@ -47,7 +47,7 @@ async function startMetricServer({ gate = openGate, ...handlers }: Handlers & { 
 
 /** Starts a report without sending any of it. */
 function startReport(address: string, headers: Record<string, string> = {}): RawCall {
-	const call = rawCall(rawSession(address), "MetricService/ReportMetrics", headers);
+	const call = rawCall(rawSession(address), "/millrace.v1.MetricService/ReportMetrics", headers);
 	call.stream.resume();
 	return call;
 }
@@ -207,7 +207,7 @@ describe("the memory of answers that nobody reads", { timeout: 60_000 }, () => {
 			},
 		});
 		const calls = Array.from({ length: 60 }, () =>
-			rawCall(rawSession(server.address), "MetricService/StreamTrialMetrics"),
+			rawCall(rawSession(server.address), "/millrace.v1.MetricService/StreamTrialMetrics"),
 		);
 		let cut = 0;
 		for (const { stream, ended } of calls) {
@@ -230,5 +230,15 @@ describe("the memory of answers that nobody reads", { timeout: 60_000 }, () => {
 			stream.session?.destroy();
 		}
 		await waitUntil("nothing is held for those who went", () => memory.answers.bytes === 0);
+	});
+
+	it("is bounded for reflection, too, which everyone may ask", async () => {
+		const { server } = await startMetricServer();
+		const call = rawCall(rawSession(server.address), "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo");
+		const symbol = Buffer.from("millrace.v1.MetricService");
+		const message = Buffer.concat([Buffer.of(0x22, symbol.length), symbol]);
+		const asked = Buffer.concat([messageHead(message.length), message]);
+		call.stream.write(Buffer.concat(Array.from({ length: 2_000 }, () => asked)));
+		assert.equal((await call.ended).rstCode, constants.NGHTTP2_ENHANCE_YOUR_CALM);
 	});
 });

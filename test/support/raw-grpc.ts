@@ -27,7 +27,7 @@ export interface RawCall {
 export function rawCall(session: ClientHttp2Session, path: string, headers: Record<string, string> = {}): RawCall {
 	const stream = session.request({
 		":method": "POST",
-		":path": `/millrace.v1.${path}`,
+		":path": path,
 		"content-type": "application/grpc",
 		te: "trailers",
 		...headers,

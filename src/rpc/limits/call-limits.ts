@@ -42,14 +42,15 @@ export class CallLimits {
 	}
 
 	/**
-	 * Waits until a call of a connection may be refused. A caller who calls again at once is refused again, and could keep
-	 * a server busy with nothing else.
+	 * Waits until a call of a connection may be refused, and tells whether it had to. A caller who calls again at once is
+	 * refused again, and could keep a server busy with nothing else.
 	 */
-	async untilRefused(peer: string): Promise<void> {
+	async untilRefused(peer: string): Promise<boolean> {
 		const waitMs = this.#refusals.count(peer);
 		if (waitMs > 0) {
 			await setTimeout(waitMs, undefined, { ref: false });
 		}
+		return waitMs > 0;
 	}
 
 	/**

@@ -182,6 +182,28 @@ describe("the limit of streams", { timeout: 60_000 }, () => {
 		assert.equal(first.done, false);
 	});
 
+	it("does not hold up the other calls of a connection that tries it again and again", async () => {
+		const { server, answered } = await startLimitedServer({ maxStreamsPerConnection: 8 });
+		const channel = server.channel({ connectMs: 2_000, retryMs: 2_000 });
+		const { streamTrialMetrics } = createRpcClient(MetricService, channel);
+		const { getServerInfo } = createRpcClient(ServerService, channel);
+		const open = Array.from({ length: 8 }, () => streamTrialMetrics({ trialIds: [1] })[Symbol.asyncIterator]());
+		await Promise.all(open.map((stream) => stream.next()));
+		let isRefused = false;
+		const refused = streamTrialMetrics({ trialIds: [1] })
+			[Symbol.asyncIterator]()
+			.next()
+			.catch(() => {
+				isRefused = true;
+			});
+		let calls = 0;
+		for (; !isRefused; calls++) {
+			await getServerInfo({}, { timeoutMs: 1_000 });
+		}
+		await refused;
+		assert.equal(answered(), calls);
+	});
+
 	it("lets one more in once one has ended, for which our client waits", async () => {
 		const { server } = await startLimitedServer({ maxStreamsPerConnection: 1 });
 		const { streamTrialMetrics } = createRpcClient(MetricService, server.channel());
