@@ -1,4 +1,5 @@
 import { MillraceError } from "../errors.js";
+import { writeJson } from "../write-json.js";
 
 /** What JSON can say. In metrics, a number may also be NaN, Infinity or -Infinity. */
 export type JsonValue = string | number | boolean | null | JsonValue[] | JsonObject;
@@ -11,13 +12,13 @@ const maxDepth = 200;
 
 /**
  * Writes a value as JSON text for the wire: NaN, Infinity and -Infinity become the strings "NaN",
- * "Infinity" and "-Infinity".
+ * "Infinity" and "-Infinity", and -0 keeps its sign.
  *
  * Throws `invalid_argument` for everything that JSON would lose or refuse (a function, a symbol, a BigInt,
  * undefined, a Date or another class's object, a cycle), naming its place below `name`.
  */
 export function toJsonText(value: unknown, name: string): string {
-	return JSON.stringify(checked(value, { name, spellNonFinite: true }, name, []));
+	return writeJson(checked(value, { name, spellNonFinite: true }, name, []));
 }
 
 /**

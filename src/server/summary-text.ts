@@ -1,3 +1,4 @@
+import { writeJson } from "../write-json.js";
 import { ExactSum } from "./exact-sum.js";
 import { type GroupSummary, type MetricSummary, type MetricType, type Summary, sumOf } from "./summary-metrics.js";
 
@@ -25,7 +26,7 @@ interface StoredGroup {
 
 /** Writes a summary as the text in which it is stored. */
 export function writeSummary(summary: Summary): string {
-	return JSON.stringify(mapObject(summary, toStoredGroup));
+	return writeJson(mapObject(summary, toStoredGroup));
 }
 
 /** Reads a summary from the text in which it is stored. */
@@ -43,7 +44,7 @@ export function parseGroup(text: string): GroupSummary {
 export function shownSummary(text: string): string {
 	return text === "{}"
 		? text
-		: JSON.stringify(mapObject(parseSummary(text), ({ metrics }) => mapObject(metrics, toShownMetric)));
+		: writeJson(mapObject(parseSummary(text), ({ metrics }) => mapObject(metrics, toShownMetric)));
 }
 
 /** Returns a number as JSON has it. */

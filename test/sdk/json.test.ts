@@ -19,6 +19,12 @@ describe("toMetricsJson", () => {
 		assert.deepEqual(fromJsonText(text), metrics);
 	});
 
+	it("keeps the sign of -0, and fromJsonText reads it back", () => {
+		const metrics = { a: -0, b: [0, { c: -0 }] };
+		assert.equal(toMetricsJson(metrics), '{"a":-0,"b":[0,{"c":-0}]}');
+		assert.deepEqual(fromJsonText(toMetricsJson(metrics)), metrics);
+	});
+
 	it("keeps a key named __proto__", () => {
 		const metrics = JSON.parse('{"__proto__": 1}');
 		assert.equal(toMetricsJson(metrics), '{"__proto__":1}');

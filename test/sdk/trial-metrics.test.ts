@@ -107,6 +107,23 @@ describe("the metrics of trials", { timeout: 120_000 }, () => {
 		await assert.rejects(version.summarizeMetrics(""), errorWith("invalid_argument", /must not be empty/));
 	});
 
+	it("keep the sign of -0 from the report to the summary, also of reports that merge", async () => {
+		const { trial, report } = await seedTrial(test.connection);
+		await report("inference", [{ a: -0 }]);
+		await report("inference", [{ b: [-0] }]);
+		await report("inference", [{ a: -0, b: [-0] }]);
+		const merged = { a: -0, b: [-0] };
+		for await (const { metrics } of trial.iterMetrics("inference")) {
+			assert.deepEqual(metrics, merged);
+		}
+		const { metrics } = await trial.summarizeMetrics("inference");
+		assert.deepEqual({ a: metrics.a?.last, b: metrics.b?.last }, merged);
+		assert.equal(metrics.a?.min, -0);
+		const { summaryMetrics } = await test.client.getTrial(trial.id);
+		const shown = summaryMetrics.inference as { a: { last: number }; b: { last: number[] } };
+		assert.deepEqual({ a: shown.a.last, b: shown.b.last }, merged);
+	});
+
 	it("of several trials are followed until all have ended", async () => {
 		const [first, second] = [await seedTrial(test.connection), await seedTrial(test.connection)];
 		await first.report("inference", [{ x: 1 }]);

@@ -57,6 +57,15 @@ describe("foldRows", () => {
 		assert.equal(group.metrics.get("a")?.last, 3);
 	});
 
+	it("keeps -0, in what is last, and as the smallest or the largest", () => {
+		const group = groupOf({ a: 0, l: [] }, { a: -0, l: [-0, { b: -0 }] });
+		assert.deepEqual(shown(group), {
+			a: { type: "number", count: 2, sum: 0, min: -0, max: 0, mean: 0, last: -0 },
+			l: { type: "array", last: [-0, { b: -0 }] },
+		});
+		assert.deepEqual(parseSummary(writeSummary(new Map([["g", group]]))).get("g")?.metrics, group.metrics);
+	});
+
 	it("survives being written and read, whatever the metrics are called", () => {
 		const group = groupOf(JSON.parse('{"__proto__":1,"constructor":2}'));
 		const text = writeSummary(new Map([["__proto__", group]]));

@@ -1,6 +1,7 @@
 import { isDeepStrictEqual } from "node:util";
 import { MillraceError } from "../../errors.js";
 import type { ReducedMetrics } from "../../gen/millrace/v1/rendezvous_pb.js";
+import { writeJson } from "../../write-json.js";
 import type { Metrics, SummaryRow } from "../summary-metrics.js";
 import type { Transaction } from "./database.js";
 import { archiveRolledBack } from "./metric-archive.js";
@@ -97,7 +98,7 @@ export async function insertResults(
 		run.trialRunId,
 		run.stepsCompleted,
 		tx.now,
-		JSON.stringify(rows.map(({ id, group, metrics }) => [id, group, JSON.stringify(metrics)])),
+		JSON.stringify(rows.map(({ id, group, metrics }) => [id, group, writeJson(metrics)])),
 	);
 	const summaryRows = rows.map(({ group, metrics, id }): [string, SummaryRow[]] => [
 		group,
@@ -168,7 +169,7 @@ function conflictOf(row: Row, report: AdmittedReport): MillraceError | undefined
 		: undefined;
 }
 
-/** JSON's 0 and -0 are the same: what was merged is written anew, without the sign. */
+/** 0 and -0 are the same: older programs kept what was merged without the sign. */
 function isSame(a: unknown, b: unknown): boolean {
 	return a === b || isDeepStrictEqual(a, b);
 }
@@ -205,7 +206,7 @@ async function write(tx: Transaction, fresh: readonly Row[], changed: readonly R
 	for (const row of rows) {
 		row.id ||= number;
 		row.revision = number++;
-		row.metricsJson ||= JSON.stringify(row.metrics);
+		row.metricsJson ||= writeJson(row.metrics);
 	}
 	await insertRows(tx, fresh);
 	await updateRows(tx, changed);

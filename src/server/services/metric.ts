@@ -4,6 +4,7 @@ import type { MetricSummarySchema, NewMetricReport } from "../../gen/millrace/v1
 import type { MetricService, SummarizeMetricsRequest } from "../../gen/millrace/v1/metric_service_pb.js";
 import { TrialState } from "../../gen/millrace/v1/trial_pb.js";
 import type { CallContext, ServiceHandlers } from "../../rpc/handler.js";
+import { writeJson } from "../../write-json.js";
 import { callerName } from "../auth/caller-name.js";
 import type { Database } from "../db/database.js";
 import { followMetrics } from "../db/metric-following.js";
@@ -158,7 +159,7 @@ function toSummaries({ metrics }: GroupSummary): MessageInitShape<typeof MetricS
 		.map(([name, { type, count, numbers, last }]) => {
 			const sum = numbers && sumOf(numbers);
 			return {
-				...{ name, type, count: BigInt(count), lastJson: JSON.stringify(last) },
+				...{ name, type, count: BigInt(count), lastJson: writeJson(last) },
 				...(numbers !== undefined &&
 					sum !== undefined && { min: numbers.min, max: numbers.max, sum, mean: sum / count }),
 			};
