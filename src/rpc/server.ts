@@ -4,7 +4,7 @@ import { toBinary } from "@bufbuild/protobuf";
 import { FileDescriptorProtoSchema } from "@bufbuild/protobuf/wkt";
 import { type ConnectionInjector, Server as GrpcServer, ServerCredentials, type ServerOptions } from "@grpc/grpc-js";
 import { ReflectionService } from "@grpc/reflection";
-import { HealthImplementation } from "grpc-health-check";
+import { HealthImplementation, service as healthService } from "grpc-health-check";
 import { maxMessageBytes } from "./channel.js";
 import { grpcDefinition, methodPath } from "./definition.js";
 import { type Gate, openGate } from "./gate.js";
@@ -146,9 +146,9 @@ function reflectionOf(services: readonly DescService[]): ReflectionService {
 	for (const service of services) {
 		collect(service.file);
 	}
-	const fileDescriptorProtos = [...files.values()].map((file) =>
-		Buffer.from(toBinary(FileDescriptorProtoSchema, file.proto)),
-	);
+	const ofHealth = Object.values(healthService)[0]?.requestType.fileDescriptorProtos ?? [];
+	const ofServices = [...files.values()].map((file) => Buffer.from(toBinary(FileDescriptorProtoSchema, file.proto)));
+	const fileDescriptorProtos = [...ofServices, ...ofHealth];
 	// The library reads nothing else of a package definition than the files' descriptors.
 	return new ReflectionService({
 		files: { format: "Protocol Buffer 3 DescriptorProto", type: {}, fileDescriptorProtos },

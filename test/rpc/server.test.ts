@@ -188,13 +188,14 @@ describe("RpcServer's health", { timeout: 30_000 }, () => {
 });
 
 describe("RpcServer's reflection", { timeout: 30_000 }, () => {
-	it("lists all services", async () => {
+	it("lists all services, that of health too", async () => {
 		const { server } = await startOpenServer();
 		const { list_services_response } = await reflect(server.address, { list_services: "" });
 		const names = list_services_response?.service.map(({ name }) => name) ?? [];
 		for (const { typeName } of [ServerService, MetricService, RendezvousService, TrialService]) {
 			assert.ok(names.includes(typeName), `${typeName} is not in ${names}`);
 		}
+		assert.ok(names.includes("grpc.health.v1.Health"), String(names));
 	});
 
 	it("finds a service by its name, with the files that it needs", async () => {
@@ -209,6 +210,15 @@ describe("RpcServer's reflection", { timeout: 30_000 }, () => {
 		}
 		const methods = files.flatMap(({ service }) => service).flatMap(({ method }) => method.map(({ name }) => name));
 		assert.ok(methods.includes("ReportTrialSourceInfo"));
+	});
+
+	it("finds the methods of health, and their messages", async () => {
+		const { server } = await startOpenServer();
+		const files = filesOf(await reflect(server.address, { file_containing_symbol: "grpc.health.v1.Health.Check" }));
+		const methods = files.flatMap(({ service }) => service).flatMap(({ method }) => method);
+		const check = methods.find(({ name }) => name === "Check");
+		assert.equal(check?.inputType, ".grpc.health.v1.HealthCheckRequest");
+		assert.ok(files.some(({ messageType }) => messageType.some(({ name }) => name === "HealthCheckRequest")));
 	});
 
 	for (const [request, file] of [
