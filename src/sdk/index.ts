@@ -31,7 +31,7 @@ export type { MethodsOf, Pending } from "./pending.js";
 export type { ReportMetricsOptions } from "./report-metrics-options.js";
 export type { TlsOptions } from "./tls-options.js";
 export type { CreatedToken, CreateTokenOptions, ListTokensOptions, Token, WorkerTokenOptions } from "./token.js";
-export { Trial, type TrialError, type TrialOutput, type TrialState } from "./trial.js";
+export { Trial, type TrialState } from "./trial.js";
 export type {
 	TrialActivity,
 	TrialRun,
@@ -40,9 +40,11 @@ export type {
 	WorkerActivity,
 	WorkerWait,
 } from "./trial-activity.js";
+export type { TrialError } from "./trial-errors.js";
 export type { ExperimentTrialsOptions, ListTrialsOptions, TrialSortBy } from "./trial-list.js";
 export type { TrialLog, TrialLogOptions } from "./trial-logs.js";
 export type { TrialMetrics, TrialMetricsOptions } from "./trial-metrics.js";
+export type { TrialOutput } from "./trial-outputs.js";
 export type { LinkedCheckpoint, LinkedVersion } from "./trial-source.js";
 export type { UploadCheckpointOptions } from "./upload-checkpoint.js";
 export { type ChangePasswordOptions, type CreateUserOptions, type ListUsersOptions, User } from "./user.js";

@@ -1,11 +1,7 @@
 import { randomUUID } from "node:crypto";
 import { timestampDate } from "@bufbuild/protobuf/wkt";
-import type { TrialOutput as TrialOutputMessage } from "../gen/millrace/v1/trial_pb.js";
 import { TrialState as State, type Trial as TrialMessage } from "../gen/millrace/v1/trial_pb.js";
-import { fromStoredFile } from "../storage/manifest.js";
-import { openStorage } from "../storage/open-storage.js";
-import { assertPath } from "./assert-path.js";
-import { type AsyncList, asyncList, pagedList } from "./async-list.js";
+import type { AsyncList } from "./async-list.js";
 import { type Checkpoint, checkpointList, type ListCheckpointsOptions } from "./checkpoint.js";
 import type { Connection } from "./connection.js";
 import type { Experiment } from "./experiment.js";
@@ -16,8 +12,10 @@ import type { Pending } from "./pending.js";
 import type { Session } from "./session.js";
 import { type CreatedToken, createWorkerToken, type WorkerTokenOptions } from "./token.js";
 import { type TrialActivity, type WatchOptions, watchTrial } from "./trial-activity.js";
+import { errorList, type TrialError } from "./trial-errors.js";
 import { type TrialLog, type TrialLogOptions, trialLogList } from "./trial-logs.js";
 import { metricsOfTrials, type TrialMetrics, type TrialMetricsOptions } from "./trial-metrics.js";
+import { downloadOutputs, outputList, type TrialOutput } from "./trial-outputs.js";
 import {
 	checkpointSource,
 	type LinkedCheckpoint,
@@ -28,32 +26,6 @@ import {
 
 /** The state of a trial. COMPLETED and CANCELED are final; a trial in ERROR can be activated, or joined again. */
 export type TrialState = "UNSPECIFIED" | "ACTIVE" | "PAUSED" | "COMPLETED" | "CANCELED" | "ERROR";
-
-/** An output file of a trial: what its workers have committed of it. */
-export interface TrialOutput {
-	/** The path below the directory of the trial's outputs, with "/" between its parts. */
-	readonly path: string;
-	/** The rank of the worker that wrote it. */
-	readonly rank: number;
-	/** The size in bytes. */
-	readonly sizeBytes: number;
-}
-
-/** A dead letter: a record that failed, and that the trial skipped. */
-export interface TrialError {
-	/** The number of the record in the data set, from 0. */
-	readonly record: number;
-	/** The rank of the worker that tried it. */
-	readonly rank: number;
-	/** The run in which it failed. */
-	readonly trialRunId: number;
-	/** The message of the error. */
-	readonly error: string;
-	/** The stack of the error; empty if it has none. */
-	readonly stack: string;
-	/** When it was recorded. */
-	readonly time: Date;
-}
 
 /**
  * One job: a processor over a data set, with hyperparameters. From `client.getTrial`, `client.listTrials`
@@ -202,14 +174,7 @@ export class Trial {
 
 	/** Lists the committed output files in the order of their paths. */
 	listOutputs(): AsyncList<TrialOutput> {
-		const outputs = this.#outputs();
-		return asyncList(async function* () {
-			for await (const { file, rank } of outputs) {
-				if (file !== undefined) {
-					yield { path: file.path, rank, sizeBytes: Number(file.sizeBytes) };
-				}
-			}
-		});
+		return outputList(this.#session, this.id);
 	}
 
 	/**
@@ -228,25 +193,13 @@ export class Trial {
 	 * console.log(paths);
 	 * ```
 	 */
-	async downloadOutputs(directory: string): Promise<string[]> {
-		assertPath(directory, "the directory to download to");
-		const outputs = await this.#outputs();
-		const files = outputs.flatMap(({ file }) => (file === undefined ? [] : [fromStoredFile(file)]));
-		return openStorage(this.#message.storage).download(this.#message.outputUuid, files, directory);
+	downloadOutputs(directory: string): Promise<string[]> {
+		return downloadOutputs(this.#session, this.#message, directory);
 	}
 
 	/** Lists the records that failed and were skipped, in their order. */
 	listErrors(): AsyncList<TrialError> {
-		return pagedList(async (page) => {
-			const { trials } = await this.#session.connection();
-			const { errors, nextPageToken } = await trials.listTrialErrors({ ...page, trialId: this.id });
-			const items = errors.map(({ record, rank, trialRunId, error, stack, time }) => ({
-				record: Number(record),
-				...{ rank, trialRunId, error, stack },
-				time: time ? timestampDate(time) : new Date(0),
-			}));
-			return { items, nextPageToken };
-		});
+		return errorList(this.#session, this.id);
 	}
 
 	/**
@@ -342,14 +295,6 @@ export class Trial {
 	 */
 	reload(): Promise<void> {
 		return this.#change((trials) => trials.getTrial({ trialId: this.id }));
-	}
-
-	#outputs(): AsyncList<TrialOutputMessage> {
-		return pagedList(async (page) => {
-			const { trials } = await this.#session.connection();
-			const answer = await trials.listTrialOutputs({ ...page, trialId: this.id });
-			return { items: answer.outputs, nextPageToken: answer.nextPageToken };
-		});
 	}
 
 	async #link(source: LinkSource): Promise<void> {

@@ -1,7 +1,8 @@
 import { readFile } from "node:fs/promises";
 import { MillraceError } from "../errors.js";
 import type { JsonObject } from "../sdk/json.js";
-import type { Trial, TrialError } from "../sdk/trial.js";
+import type { Trial } from "../sdk/trial.js";
+import type { TrialError } from "../sdk/trial-errors.js";
 import type { TrialMetrics } from "../sdk/trial-metrics.js";
 import type { ProcessorCall } from "./recorded-processor.js";
 
