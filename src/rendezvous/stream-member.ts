@@ -1,14 +1,6 @@
 import type { MessageInitShape } from "@bufbuild/protobuf";
 import { MillraceError } from "../errors.js";
-import {
-	type CollectiveAnswer,
-	CollectiveCaller,
-	CollectiveOperation,
-	CollectiveScope,
-	type ContributionSchema,
-	type HeartbeatSchema,
-	type Peer,
-} from "../gen/millrace/v1/rendezvous_pb.js";
+import type { HeartbeatSchema, Peer } from "../gen/millrace/v1/rendezvous_pb.js";
 import {
 	type AttendRequestSchema,
 	type AttendResponse,
@@ -25,24 +17,9 @@ import { fromStatus, isAnswer } from "../rpc/status.js";
 import { findTlsFault } from "../rpc/tls-fault.js";
 import { createAwakeClock } from "./awake-clock.js";
 import type { Given, JoinInit, RendezvousMember, StepBegin, Taken } from "./client.js";
+import { type MemberMessage, OpenCollectives } from "./open-collectives.js";
 
 type Sent = MessageInitShape<typeof AttendRequestSchema>;
-type Contributed = MessageInitShape<typeof ContributionSchema>;
-
-interface Open {
-	readonly contribution: Contributed;
-	readonly operation: CollectiveOperation;
-	readonly number: number;
-	readonly payloads: Uint8Array[];
-	resolve(taken: Taken): void;
-	reject(error: MillraceError): void;
-}
-
-/** The last operation of a channel that was answered, for a server that was started again. */
-interface Remembered {
-	readonly contribution: Contributed;
-	readonly preempted: boolean;
-}
 
 /** A member that speaks to the server from this thread. */
 export class StreamMember implements RendezvousMember {
@@ -56,10 +33,7 @@ export class StreamMember implements RendezvousMember {
 	readonly #lost = new AbortController();
 	/** Aborted when the place is given up. */
 	readonly #givenUp = new AbortController();
-	readonly #open = new Map<string, Open>();
-	readonly #remembered = new Map<string, Remembered>();
-	readonly #numbers = new Map<string, number>();
-	readonly #turns = new Map<string, Promise<unknown>>();
+	readonly #collectives: OpenCollectives;
 	readonly #now = createAwakeClock();
 	#call: DuplexCall<Sent, AttendResponse> | undefined;
 	/** The call, and earlier ones that were taken for dead. */
@@ -96,6 +70,10 @@ export class StreamMember implements RendezvousMember {
 		this.#join = join;
 		this.signal = this.#lost.signal;
 		this.#stepSince = this.#now();
+		this.#collectives = new OpenCollectives(
+			(message) => this.#send(message),
+			() => this.#refused(),
+		);
 		this.started = new Promise((resolve, reject) => {
 			this.#onStarted = resolve;
 			this.#onRefused = reject;
@@ -105,16 +83,7 @@ export class StreamMember implements RendezvousMember {
 	}
 
 	collective(given: Given): Promise<Taken> {
-		const key = keyOf(given);
-		const before = given.caller === CollectiveCaller.RUNTIME ? [key, ...userChannels] : [key];
-		const turn = Promise.all(before.map((channel) => this.#turns.get(channel))).then(() =>
-			this.#contribute(key, given),
-		);
-		this.#turns.set(
-			key,
-			turn.catch(() => {}),
-		);
-		return turn;
+		return this.#collectives.take(given);
 	}
 
 	beginStep(step: StepBegin): void {
@@ -146,7 +115,7 @@ export class StreamMember implements RendezvousMember {
 	close(): void {
 		this.#closed = true;
 		this.#givenUp.abort();
-		this.#rejectOpen(givenUp());
+		this.#collectives.reject(givenUp());
 		this.#call?.end();
 		this.#cancelCalls();
 	}
@@ -271,7 +240,7 @@ export class StreamMember implements RendezvousMember {
 		return { step, inFlight: { first: BigInt(first), end: BigInt(end) }, loading, unchangedMs };
 	}
 
-	#send(message: Sent["message"] & object): void {
+	#send(message: MemberMessage): void {
 		this.#call?.send({ message });
 	}
 
@@ -292,7 +261,7 @@ export class StreamMember implements RendezvousMember {
 				this.#onStarted();
 				break;
 			case "answer":
-				this.#answer(message.value);
+				this.#collectives.answer(message.value);
 				break;
 			case "ended":
 				this.#end(message.value);
@@ -310,67 +279,29 @@ export class StreamMember implements RendezvousMember {
 			this.#leaseMs = leaseMs;
 			this.#beat();
 		}
-		for (const { contribution, preempted } of recollect ? this.#remembered.values() : []) {
-			this.#send({ case: "recollection", value: { contribution, answered: true, preempted } });
-		}
-		for (const open of this.#open.values()) {
-			// The answer may have broken off half way; it comes again from its start.
-			open.payloads.length = 0;
-			this.#send({ case: "contribution", value: open.contribution });
-		}
+		this.#collectives.sayAgain(recollect);
 		this.#sendLeave();
 	}
 
-	#contribute(key: string, { scope, caller, operation, results, ...given }: Given): Promise<Taken> {
+	/** Why it takes part in nothing any more; undefined while it does. */
+	#refused(): MillraceError | undefined {
 		if (this.#lost.signal.aborted) {
-			return Promise.reject(this.#lost.signal.reason);
+			return this.#lost.signal.reason as MillraceError;
 		}
-		if (this.#closed) {
-			return Promise.reject(givenUp());
-		}
-		const number = (this.#numbers.get(key) ?? 0) + 1;
-		this.#numbers.set(key, number);
-		const contribution: Contributed = { channel: { scope, caller }, number, operation, ...given };
-		if (results !== undefined) {
-			contribution.results = [...results];
-		}
-		return new Promise((resolve, reject) => {
-			this.#open.set(key, { contribution, operation, number, payloads: [], resolve, reject });
-			this.#send({ case: "contribution", value: contribution });
-		});
-	}
-
-	#answer({ channel, number, payloads, more, preempted }: CollectiveAnswer): void {
-		const key = channel === undefined ? "" : keyOf(channel);
-		const open = this.#open.get(key);
-		if (open === undefined || open.number !== number) {
-			return;
-		}
-		open.payloads.push(...payloads.map(({ payload }) => payload));
-		if (!more) {
-			this.#open.delete(key);
-			this.#remembered.set(key, { contribution: open.contribution, preempted });
-			open.resolve({ payloads: open.payloads, preempted });
-		}
+		return this.#closed ? givenUp() : undefined;
 	}
 
 	#end(ended: RunEnded): void {
 		this.trialRunId ||= ended.trialRunId;
-		// The answer itself may have been lost with the connection; the verdict says the same.
-		for (const open of this.#open.values()) {
-			const finished = open.operation === CollectiveOperation.FINISH && ended.state === TrialRunState.COMPLETED;
-			const preempted = open.operation === CollectiveOperation.STEP && ended.state === TrialRunState.PREEMPTED;
-			if (finished || preempted) {
-				open.resolve({ payloads: [], preempted });
-				this.#closed = true;
-			}
+		if (this.#collectives.answerBy(ended)) {
+			this.#closed = true;
 		}
 		if (!this.#joined) {
 			this.#closed = true;
 			this.#onStarted(ended);
 		}
 		if (this.#closed) {
-			this.#rejectOpen(givenUp());
+			this.#collectives.reject(givenUp());
 			return;
 		}
 		const verdict = TrialRunState[ended.state]?.toLowerCase() ?? "closed";
@@ -382,16 +313,9 @@ export class StreamMember implements RendezvousMember {
 	}
 
 	#lose(error: MillraceError): void {
-		this.#rejectOpen(error);
+		this.#collectives.reject(error);
 		this.#onRefused(error);
 		this.#lost.abort(error);
-	}
-
-	#rejectOpen(error: MillraceError): void {
-		for (const open of this.#open.values()) {
-			open.reject(error);
-		}
-		this.#open.clear();
 	}
 }
 
@@ -410,11 +334,3 @@ const longestWaitMs = 300;
 const longestTellMs = 2_500;
 /** How long a worker that leaves waits for the server to know it. */
 const leaveMs = 5_000;
-
-function keyOf({ caller, scope }: { caller: CollectiveCaller; scope: CollectiveScope }): string {
-	return `${caller}:${scope}`;
-}
-
-const userChannels = [CollectiveScope.WORLD, CollectiveScope.NODE].map((scope) =>
-	keyOf({ caller: CollectiveCaller.USER, scope }),
-);
