@@ -34,8 +34,9 @@ export function isWrite(method: DescMethod): boolean {
 
 /**
  * Starts a server that passes the calls of these services on. The first time that a write comes, the server behind has
- * done it when its sender gets UNAVAILABLE; it passes when it comes again. The first stream of a method ends with
- * UNAVAILABLE after its first message. All calls are made with the token, if there is one.
+ * done it when its sender gets UNAVAILABLE; it passes when it comes again. The first stream of a method ends after its
+ * first message: that of the first method with UNAVAILABLE, of the next with RESOURCE_EXHAUSTED, as one that was read too
+ * slowly, and so on in turn. All calls are made with the token, if there is one.
  */
 export async function startAnswerDropper<State>(
 	server: TestServer,
@@ -51,7 +52,7 @@ export async function startAnswerDropper<State>(
 			yield message;
 			if (!broken.has(method.name)) {
 				broken.add(method.name);
-				throw new MillraceError("unavailable", "the stream was broken");
+				throw new MillraceError(broken.size % 2 === 1 ? "unavailable" : "resource_exhausted", "the stream was broken");
 			}
 		}
 	}

@@ -75,9 +75,15 @@ func readReports[T any, B batch[T]](
 		if brokenAt.IsZero() {
 			brokenAt = time.Now()
 		}
-		if status.Code(err) != codes.Unavailable || time.Since(brokenAt) > time.Minute {
+		if !isBroken(err) || time.Since(brokenAt) > time.Minute {
 			return err
 		}
 		time.Sleep(500 * time.Millisecond)
 	}
+}
+
+// isBroken tells whether the server is away, or needed the memory of what was sent and not yet read.
+func isBroken(err error) bool {
+	code := status.Code(err)
+	return code == codes.Unavailable || code == codes.ResourceExhausted
 }

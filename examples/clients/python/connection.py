@@ -23,6 +23,9 @@ _RETRIES = {
 }
 _LARGEST_MESSAGE = 32 * 1024 * 1024
 
+# The server is away; or it needed the memory of what was sent and not yet read.
+_BROKEN = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.RESOURCE_EXHAUSTED)
+
 
 def connect(address, token=""):
     """Opens a channel to `host:port`. A token, if there is one, goes with every call."""
@@ -46,7 +49,7 @@ def reports(method, request):
             return
         except grpc.RpcError as error:
             broken_at = broken_at or time.monotonic()
-            if error.code() != grpc.StatusCode.UNAVAILABLE or time.monotonic() > broken_at + 60:
+            if error.code() not in _BROKEN or time.monotonic() > broken_at + 60:
                 raise
             time.sleep(0.5)
 

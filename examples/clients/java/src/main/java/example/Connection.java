@@ -10,8 +10,10 @@ import io.grpc.StatusRuntimeException;
 import io.grpc.stub.MetadataUtils;
 import java.time.Duration;
 import java.time.Instant;
+import java.util.EnumSet;
 import java.util.Iterator;
 import java.util.Map;
+import java.util.Set;
 import java.util.function.Consumer;
 import java.util.function.Function;
 
@@ -26,6 +28,9 @@ final class Connection {
 			""";
 
 	private static final int LARGEST_MESSAGE = 32 * 1024 * 1024;
+
+	// The server is away; or it needed the memory of what was sent and not yet read.
+	private static final Set<Status.Code> BROKEN = EnumSet.of(Status.Code.UNAVAILABLE, Status.Code.RESOURCE_EXHAUSTED);
 
 	private Connection() {}
 
@@ -68,7 +73,7 @@ final class Connection {
 			} catch (StatusRuntimeException error) {
 				brokenAt = brokenAt == null ? Instant.now() : brokenAt;
 				boolean isLate = brokenAt.plus(Duration.ofMinutes(1)).isBefore(Instant.now());
-				if (error.getStatus().getCode() != Status.Code.UNAVAILABLE || isLate) {
+				if (!BROKEN.contains(error.getStatus().getCode()) || isLate) {
 					throw error;
 				}
 				Thread.sleep(500);
