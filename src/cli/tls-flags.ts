@@ -44,11 +44,12 @@ export function tlsOf(flags: TlsFlags, environment: NodeJS.ProcessEnv = process.
 		return undefined;
 	}
 	const chosen = { ...tlsOfEnvironment({ ...environment, MILLRACE_TLS: "" }), ...given };
-	// Here an error can name the flag.
+	// Here an error can name the flag. What is missing beside one is a flag too.
+	const isHalfOfFlags = (field: "cert" | "key", other: "cert" | "key") => given[other] && !chosen[field];
 	readTls(chosen, {
-		ca: ca === undefined ? tlsVariableNames.ca : "--tls-ca",
-		cert: cert === undefined ? tlsVariableNames.cert : "--tls-cert",
-		key: key === undefined ? tlsVariableNames.key : "--tls-key",
+		ca: given.ca ? "--tls-ca" : tlsVariableNames.ca,
+		cert: given.cert || isHalfOfFlags("cert", "key") ? "--tls-cert" : tlsVariableNames.cert,
+		key: given.key || isHalfOfFlags("key", "cert") ? "--tls-key" : tlsVariableNames.key,
 		serverName: "--tls-server-name",
 	});
 	return chosen;

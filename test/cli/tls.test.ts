@@ -114,7 +114,13 @@ describe("a command that TLS keeps from its server", { timeout: 120_000 }, () =>
 			"has half a pair",
 			tls,
 			["--tls-cert", files.cert],
-			/^millrace: --tls-cert is given without MILLRACE_TLS_KEY; give both files$/,
+			/^millrace: --tls-cert is given without --tls-key; give both files$/,
+		],
+		[
+			"has the other half of a pair",
+			tls,
+			["--tls-key", files.key],
+			/^millrace: --tls-key is given without --tls-cert; give both files$/,
 		],
 	] as const) {
 		it(`exits 2 and says so in a sentence where it ${title}`, async () => {
