@@ -3,6 +3,7 @@ import { MillraceError } from "../errors.js";
 import type { Channel } from "./channel.js";
 import type { ChannelTls } from "./channel-tls.js";
 import { hostOf } from "./host-of.js";
+import { answersByHttp1 } from "./http1-probe.js";
 import { sleep } from "./retry.js";
 import { isAnswer } from "./status.js";
 import { certificatesOf, probeTls } from "./tls-probe.js";
@@ -15,13 +16,16 @@ const settings = {
 	serverName: "tls.serverName (MILLRACE_TLS_SERVER_NAME, --tls-server-name)",
 } as const;
 
+const rightPort = "give the address of the gRPC port, which millrace server prints";
+
 /** How long a server that is ending may take until it is gone, in milliseconds. */
 const againMs = 300;
 
 /**
- * Finds out, by a connection of its own, whether it is for TLS that a call has failed, and returns the error that says so:
- * `unauthenticated` if the server wants a certificate of this client, else `failed_precondition`. Undefined if TLS is not
- * to blame, or the server gives no answer in time.
+ * Finds out, by connections of its own, whether a call has failed because the two sides do not speak the same: for TLS, or
+ * as the address is that of a port for HTTP/1. Returns the error that says so: `unauthenticated` if the server wants a
+ * certificate of this client, else `failed_precondition`. Undefined if that is not to blame, or the server gives no answer
+ * in time.
  */
 export async function findTlsFault(
 	{ address, security: { tls } }: Pick<Channel, "address" | "security">,
@@ -33,6 +37,9 @@ export async function findTlsFault(
 	}
 	const server = `the server at ${address}`;
 	const fault = (message: string) => new MillraceError("failed_precondition", message);
+	if (tls === undefined && (await answersByHttp1(address, signal))) {
+		return fault(`${server} speaks HTTP/1, but not gRPC; ${rightPort}`);
+	}
 	const probe = await probeTls(address, tls ?? {}, signal);
 	if (tls === undefined) {
 		return probe.kind === "plain" || probe.kind === "unknown"
@@ -52,9 +59,7 @@ export async function findTlsFault(
 			return fault(untrusted(address, tls, probe.reason, probe.certificate));
 		case "alert":
 			if (probe.code.endsWith("ALERT_NO_APPLICATION_PROTOCOL")) {
-				return fault(
-					`${server} speaks TLS, but not gRPC; give the address of the gRPC port, which millrace server prints`,
-				);
+				return fault(`${server} speaks TLS, but not gRPC; ${rightPort}`);
 			}
 			return isAboutCertificate(probe.code, tls) ? unwelcome(server, tls) : undefined;
 		case "dropped":

@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { createServer as createHttp } from "node:http";
 import { createServer as createHttps } from "node:https";
 import { connect as connectPlain, createServer } from "node:net";
 import { after, describe, it } from "node:test";
@@ -214,6 +215,32 @@ describe("a channel that TLS keeps from its server", { timeout: 60_000 }, () => 
 			createRpcClient(ServerService, channel).getServerInfo({}),
 			errorWith("failed_precondition", /speaks TLS, but not gRPC; give the address of the gRPC port/),
 		);
+	});
+
+	it("says, without TLS, that a server speaks HTTP/1, but not gRPC", async () => {
+		const http = createHttp((_request, response) => response.end());
+		// Another kind of server, which refuses it in two pieces, the first of them short.
+		const other = createServer((socket) => {
+			socket.on("error", () => {});
+			socket.setNoDelay().write("HT");
+			setImmediate(() => socket.end("TP/1.0 505 HTTP Version Not Supported\r\n\r\n"));
+		});
+		for (const listener of [http, other]) {
+			await new Promise<void>((resolve) => listener.listen(0, "127.0.0.1", resolve));
+			after(() => listener.close());
+			const { port } = listener.address() as { port: number };
+			const channel = new Channel(`127.0.0.1:${port}`, patience);
+			after(() => channel.close());
+			const start = performance.now();
+			await assert.rejects(
+				createRpcClient(ServerService, channel).getServerInfo({}),
+				errorWith(
+					"failed_precondition",
+					/^the server at \S+ speaks HTTP\/1, but not gRPC; give the address of the gRPC port, which millrace server prints$/,
+				),
+			);
+			assert.ok(performance.now() - start < 5_000, `it took ${performance.now() - start} ms`);
+		}
 	});
 
 	it("says at the deadline that the server it knew has a certificate of another CA now", async () => {
