@@ -5,6 +5,7 @@ import { version } from "../version.js";
 import { addCheckpointCommand } from "./checkpoint.js";
 import { addExample } from "./example.js";
 import { addExperimentCommand } from "./experiment.js";
+import { withoutHelpOfUnknown } from "./help-of-unknown.js";
 import { addLaunchCommand } from "./launch.js";
 import { addModelCommand } from "./model.js";
 import { addRunCommand } from "./run.js";
@@ -60,7 +61,8 @@ export function createProgram(terminal: Terminal): Command {
 /** Runs `millrace` with these arguments, and returns the exit code. What goes wrong is said on stderr. */
 export async function runCommandLine(args: readonly string[], terminal: Terminal): Promise<number> {
 	try {
-		await createProgram(terminal).parseAsync([...args], { from: "user" });
+		const program = createProgram(terminal);
+		await program.parseAsync(withoutHelpOfUnknown(program, args), { from: "user" });
 		return terminal.exitCode;
 	} catch (error) {
 		return report(error, terminal);

@@ -65,6 +65,8 @@ describe("runCommandLine", { timeout: 60_000 }, () => {
 		const cases: readonly (readonly [line: string, says: string])[] = [
 			["trail list", "error: unknown command 'trail'\n(Did you mean trial?)\n(see millrace --help)\n"],
 			["trial lits", "error: unknown command 'lits'\n(Did you mean list?)\n(see millrace trial --help)\n"],
+			["help trail", "error: unknown command 'trail'\n(Did you mean trial?)\n(see millrace --help)\n"],
+			["trial help lits", "error: unknown command 'lits'\n(Did you mean list?)\n(see millrace trial --help)\n"],
 			[
 				"experiment label ad 1 x",
 				"error: unknown command 'ad'\n(Did you mean add?)\n(see millrace experiment label --help)\n",
@@ -81,6 +83,14 @@ describe("runCommandLine", { timeout: 60_000 }, () => {
 		];
 		for (const [line, stderr] of cases) {
 			assert.deepEqual(await runInProcess(line.split(" ")), { code: 2, stdout: "", stderr });
+		}
+	});
+
+	it("shows by help what --help shows", async () => {
+		for (const path of [[], ["trial"], ["trial", "list"], ["experiment", "label", "add"]]) {
+			const help = await runInProcess([...path.slice(0, -1), "help", ...path.slice(-1)]);
+			assert.equal(help.code, 0);
+			assert.deepEqual(help, await runInProcess([...path, "--help"]));
 		}
 	});
 
