@@ -29,8 +29,9 @@ export function addTrialCommand(program: Command, terminal: Terminal): void {
 	);
 	onServer<[], TrialListFlags & { experiment?: number }>(addTrialListFlags(list), (client, _, flags) => {
 		const { experiment } = flags;
-		const scope = experiment === undefined ? {} : { experimentId: experiment };
-		return printTrials(terminal, flags, (options) => client.listTrials({ ...options, ...scope }));
+		return printTrials(terminal, flags, (options) =>
+			experiment === undefined ? client.listTrials(options) : client.getExperiment(experiment).listTrials(options),
+		);
 	});
 
 	addTrialDescribeCommand(trial, terminal);

@@ -31,6 +31,10 @@ export function addAuditCommand(user: Command, terminal: Terminal): void {
 	).option("--user <name>", "only what this user has done");
 	onServer<[], AuditFlags>(addLimitFlags(audit), async (client, _, flags) => {
 		const { user: username } = flags;
+		if (username !== undefined) {
+			// The log of a name that is not there would be as empty as that of a user who has done nothing.
+			await client.getUserByName(username);
+		}
 		const entries = client.listAuditLog(username === undefined ? {} : { username });
 		await printList(terminal, flags, limited(entries, flags), { columns, none: "nothing was done" });
 	});

@@ -49,6 +49,14 @@ describe("millrace trial", { timeout: 120_000 }, () => {
 		assert.equal(unsortable.code, 2, unsortable.stderr);
 	});
 
+	it("tells an experiment without trials from one that is not there", async () => {
+		const { id } = await test.client.createExperiment({ name: "empty", entrypoint: "true" });
+		const list = (experiment: number) => run("list", "--experiment", String(experiment));
+		assert.deepEqual(await list(id), { code: 0, stdout: "", stderr: "millrace: no trials\n" });
+		const none = { code: 2, stdout: "", stderr: "millrace: experiment 987654 not found\n" };
+		assert.deepEqual(await list(987_654), none);
+	});
+
 	it("prints reports as JSON with NaN as on the wire, and whole numbers in columns of a file", async () => {
 		const { trial, report } = await seedTrial(test.connection);
 		await report("inference", [{ loss: 1 / 3, text: "a b" }, { loss: Number.NaN, n: { deep: [1] } }, { other: 1 }]);

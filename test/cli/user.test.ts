@@ -227,6 +227,8 @@ describe("millrace user", { timeout: 60_000 }, async () => {
 			stdout,
 			/^TIME +USER +METHOD +OUTCOME +FROM +ABOUT\n\d{4}-\S+ \S+ +bob +CreateModel .* 127\.0\.0\.1:\d+ +name=audited by the command\n$/,
 		);
+		const nobody = { code: 2, stdout: "", stderr: 'millrace: user "bbo" not found\n' };
+		assert.deepEqual(await user(server.address, "audit --user bbo"), nobody);
 	});
 
 	it("gives the trials of other launchers tokens for their workers", async () => {
