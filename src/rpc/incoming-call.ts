@@ -1,4 +1,4 @@
-import { constants, type Http2Session, type ServerHttp2Stream } from "node:http2";
+import { constants, type ServerHttp2Stream } from "node:http2";
 import { Duplex } from "node:stream";
 import type { DescMethod } from "@bufbuild/protobuf";
 import {
@@ -8,11 +8,15 @@ import {
 	type ServerInterceptor,
 } from "@grpc/grpc-js";
 import { MillraceError } from "../errors.js";
-import { AdmittedCall, callerGone, unaryDeadlineMs } from "./admitted-call.js";
+import { AdmittedCall, callerGone } from "./admitted-call.js";
 import { maxMessageBytes } from "./channel.js";
 import type { CallHost } from "./handler.js";
+import type { IncomingConnections } from "./incoming-connections.js";
+import type { CallKind } from "./limits/call-limits.js";
+import { maxStreamRequestBytes } from "./limits/limits.js";
 import { type Reception, smallRequest } from "./limits/request-memory.js";
 import { MessageFrames } from "./message-frames.js";
+import { narrow } from "./narrow.js";
 import { pushbackOf, refusedForNow } from "./pushback.js";
 import { toStatus } from "./status.js";
 
@@ -25,57 +29,67 @@ const admittedCalls = new WeakMap<Metadata, AdmittedCall>();
 export function takeAdmitted(metadata: Metadata): AdmittedCall {
 	const admitted = admittedCalls.get(metadata);
 	if (admitted === undefined) {
-		throw new Error("a handler was called for a call that was not let in");
+		throw new MillraceError("internal", "a handler was called for a call that was not let in");
 	}
 	admittedCalls.delete(metadata);
 	return admitted;
 }
 
+/** What a call comes in by. */
+export interface Entrance {
+	/** What its calls have in common with those of other doors. */
+	readonly host: CallHost;
+	readonly connections: IncomingConnections;
+	/** How long a request may take to come whole, in milliseconds. */
+	readonly requestMs: number;
+	/** Finds the method of a path; undefined for those that everyone may call, of health and reflection. */
+	methodOf(path: string): DescMethod | undefined;
+}
+
 /**
  * Makes what grpc-js passes each call through: lets it in before its request is received, and counts what it holds in
  * memory, to its end.
- *
- * @param methodOf Finds the method of a path; undefined for those that everyone may call, such as reflection's.
- * @param isCrowded Tells whether a connection is one too many.
  */
-export function incomingCalls(
-	host: CallHost,
-	methodOf: (path: string) => DescMethod | undefined,
-	isCrowded: (peer: string) => boolean,
-): ServerInterceptor {
+export function incomingCalls(entrance: Entrance): ServerInterceptor {
 	return ({ path, requestStream, responseStream }, call) => {
-		const isStream = requestStream || responseStream;
-		return new IncomingCall(host, { path, method: methodOf(path), isStream, isTalk: requestStream, isCrowded }, call);
+		const method = entrance.methodOf(path);
+		const isTalk = requestStream;
+		const limited = method === undefined ? "health" : isTalk ? "talk" : responseStream ? "stream" : "call";
+		return new IncomingCall(entrance, { path, method, isTalk, limited }, call);
 	};
 }
 
-interface CallKind {
+interface Called {
 	readonly path: string;
 	readonly method: DescMethod | undefined;
-	readonly isStream: boolean;
 	/** Whether requests and answers come and go as both sides like. */
 	readonly isTalk: boolean;
-	readonly isCrowded: (peer: string) => boolean;
+	readonly limited: CallKind;
 }
 
 class IncomingCall extends ServerInterceptingCall {
+	readonly #entrance: Entrance;
 	readonly #host: CallHost;
-	readonly #kind: CallKind;
+	readonly #called: Called;
 	readonly #peer: string;
 	readonly #stream: ServerHttp2Stream | undefined;
 	readonly #gone = new AbortController();
 	/** What is to be done at the end of the call. */
 	readonly #ends = new Set<() => void>();
+	/** The most bytes of its request. */
+	#mostBytes = smallRequest;
+	#timer: NodeJS.Timeout | undefined;
 	#reception: Reception | undefined;
 	#request: { readonly message: unknown } | undefined;
 	#hasAnswered = false;
 	/** The requests of a talk that have come, less the answers that were taken. */
 	#unanswered = 0;
 
-	constructor(host: CallHost, kind: CallKind, call: ServerInterceptingCallInterface) {
+	constructor(entrance: Entrance, called: Called, call: ServerInterceptingCallInterface) {
 		super(call);
-		this.#host = host;
-		this.#kind = kind;
+		this.#entrance = entrance;
+		this.#host = entrance.host;
+		this.#called = called;
 		this.#peer = call.getPeer();
 		this.#stream = streamOf(call);
 		this.#watchRequests();
@@ -104,7 +118,7 @@ class IncomingCall extends ServerInterceptingCall {
 			return;
 		}
 		// Who talks may be slow to hear; if it is for too long, its lease ends. What is no bytes is of health, and small.
-		if (this.#kind.isTalk || !(message instanceof Uint8Array)) {
+		if (this.#called.isTalk || !(message instanceof Uint8Array)) {
 			super.sendMessage(message, () => {
 				this.#unanswered -= 1;
 				callback();
@@ -136,24 +150,27 @@ class IncomingCall extends ServerInterceptingCall {
 		if (this.#gone.signal.aborted) {
 			return;
 		}
-		if (!this.#kind.isTalk) {
-			const timer = setTimeout(() => this.#refuse(lateRequest), requestMs).unref();
-			this.#ends.add(() => clearTimeout(timer));
+		if (!this.#called.isTalk) {
+			const { requestMs } = this.#entrance;
+			this.#timer = setTimeout(() => this.#refuse(lateRequest(requestMs)), requestMs).unref();
 		}
 		listener.onReceiveMetadata(metadata);
 	}
 
 	async #admit(metadata: Metadata): Promise<void> {
+		const { connections } = this.#entrance;
 		const { limits } = this.#host;
-		const { method, isStream, isCrowded } = this.#kind;
-		if (isCrowded(this.#peer)) {
+		const { method, limited } = this.#called;
+		const isCrowded = connections.beginCall(this.#peer);
+		this.#ends.add(() => connections.endCall(this.#peer));
+		if (isCrowded) {
 			throw refusedForNow(
 				"the server has as many connections as it takes; close some, or start it with a larger --max-connections",
 				1_000,
 			);
 		}
 		const metadataBytes = sizeOf(metadata);
-		this.#ends.add(limits.begin(this.#peer, isStream, metadataBytes));
+		this.#ends.add(limits.begin(this.#peer, limited, metadataBytes));
 		if (method === undefined) {
 			limits.count(this.#peer, undefined);
 			return;
@@ -162,6 +179,10 @@ class IncomingCall extends ServerInterceptingCall {
 		const gone = this.#gone.signal;
 		const arrival = { gone, peer: this.#peer, metadataBytes, authorization: authorization?.toString() };
 		const admitted = await AdmittedCall.enter(this.#host, method, arrival);
+		if (admitted.context.caller.kind !== "anonymous") {
+			connections.noteKnown(this.#peer);
+			this.#mostBytes = limited === "stream" ? maxStreamRequestBytes : maxMessageBytes;
+		}
 		admittedCalls.set(metadata, admitted);
 		const end = () => {
 			if (admittedCalls.delete(metadata)) {
@@ -182,8 +203,10 @@ class IncomingCall extends ServerInterceptingCall {
 			return;
 		}
 		const frames = new MessageFrames((bytes, isCompressed) => {
-			if (bytes > maxMessageBytes) {
-				const message = `the request has ${bytes} bytes; at most ${maxMessageBytes} are taken: send less at a time`;
+			// What strangers send packed has to be far smaller: nobody knows how large it becomes.
+			const mostBytes = isCompressed && this.#mostBytes === smallRequest ? packedRequest : this.#mostBytes;
+			if (bytes > mostBytes) {
+				const message = `the request has ${bytes} bytes; at most ${mostBytes} are taken: send less at a time`;
 				this.#refuse(new MillraceError("resource_exhausted", message));
 				return;
 			}
@@ -213,11 +236,11 @@ class IncomingCall extends ServerInterceptingCall {
 	}
 
 	#receive(message: unknown, listener: Listener): void {
-		if (this.#kind.isTalk) {
+		if (this.#called.isTalk) {
 			this.#endReception();
 			this.#unanswered += 1;
 			// Answers of reflection wait in grpc-js until they are read, and everyone may ask for them.
-			if (this.#kind.method === undefined && this.#unanswered > mostUnanswered) {
+			if (this.#called.method === undefined && this.#unanswered > mostUnanswered) {
 				this.#stream?.close(constants.NGHTTP2_ENHANCE_YOUR_CALM);
 			} else {
 				listener.onReceiveMessage(message);
@@ -234,6 +257,11 @@ class IncomingCall extends ServerInterceptingCall {
 	/** Hands the request on, once it is whole and, if it is large, there is the memory to handle it. */
 	#deliver(listener: Listener): void {
 		const message = this.#request?.message;
+		clearTimeout(this.#timer);
+		if (message === undefined && !this.#called.isTalk) {
+			this.#refuse(new MillraceError("invalid_argument", "the request did not come whole; send it again"));
+			return;
+		}
 		const begin = () => {
 			this.#endReception();
 			if (this.#gone.signal.aborted) {
@@ -244,7 +272,8 @@ class IncomingCall extends ServerInterceptingCall {
 			}
 			listener.onReceiveHalfClose();
 		};
-		if (!(message instanceof Uint8Array) || message.length <= smallRequest) {
+		// Those of streams are not that large, and would hold the memory for as long as the stream goes on.
+		if (this.#called.limited !== "call" || !(message instanceof Uint8Array) || message.length <= smallRequest) {
 			begin();
 			return;
 		}
@@ -262,7 +291,7 @@ class IncomingCall extends ServerInterceptingCall {
 	async #refuseForNow(error: unknown): Promise<void> {
 		const { limits } = this.#host;
 		if (await limits.untilRefused(this.#peer)) {
-			narrow(this.#stream?.session, limits.maxCallsPerConnection);
+			narrow(this.#stream?.session, limits.fewestOf(this.#peer), limits.maxCallsPerConnection);
 		}
 		this.#refuse(error);
 	}
@@ -273,7 +302,7 @@ class IncomingCall extends ServerInterceptingCall {
 			return;
 		}
 		const hasAnswered = this.#hasAnswered;
-		super.sendStatus(toStatus(error, this.#kind.path, this.#host.log));
+		super.sendStatus(toStatus(error, this.#called.path, this.#host.log));
 		this.#leave();
 		if (!hasAnswered) {
 			// What is still on its way of the request would be taken, and thrown away.
@@ -289,6 +318,7 @@ class IncomingCall extends ServerInterceptingCall {
 	#leave(): void {
 		this.#gone.abort(callerGone);
 		this.#request = undefined;
+		clearTimeout(this.#timer);
 		this.#endReception();
 		for (const end of this.#ends) {
 			end();
@@ -300,37 +330,12 @@ class IncomingCall extends ServerInterceptingCall {
 /** How many requests of reflection a call may have unanswered. */
 const mostUnanswered = 1_000;
 
-/** How long a request may take to come whole, in milliseconds. */
-const requestMs = unaryDeadlineMs;
+/** The most bytes of a packed request of those who may be anyone. */
+const packedRequest = 1_024;
 
-const lateRequest = new MillraceError(
-	"deadline_exceeded",
-	`the request did not come to its end within ${requestMs / 1_000} s; send less at a time`,
-);
-
-/** The calls that a connection may have for a while after one was refused, in the eyes of its transport. */
-const narrowCalls = 4;
-/** How long that is, in milliseconds. */
-const narrowMs = 10_000;
-
-const narrowed = new WeakSet<object>();
-
-/**
- * Tells a client whose calls are refused again and again to have few at a time: clients of gRPC let the others wait on
- * their side. What a client begins all the same is refused by the transport, which costs nothing.
- */
-function narrow(session: Http2Session | undefined, most: number): void {
-	if (session === undefined || session.destroyed || narrowed.has(session)) {
-		return;
-	}
-	narrowed.add(session);
-	session.settings({ maxConcurrentStreams: narrowCalls });
-	setTimeout(() => {
-		narrowed.delete(session);
-		if (!session.destroyed) {
-			session.settings({ maxConcurrentStreams: most });
-		}
-	}, narrowMs).unref();
+function lateRequest(ms: number): MillraceError {
+	const message = `the request did not come to its end within ${ms / 1_000} s; send less at a time`;
+	return new MillraceError("deadline_exceeded", message);
 }
 
 /** How many times as long a compressed message may become. */

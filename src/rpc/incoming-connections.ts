@@ -21,11 +21,16 @@ interface Incoming {
 	readonly socket: Socket;
 	/** Where HTTP/2 is spoken; undefined until the TLS handshake is done. */
 	spoken: Socket | undefined;
-	readonly since: number;
 	/** Whether it was one too many when it came. */
 	isExtra: boolean;
+	/** The calls that are under way. */
+	calls: number;
+	/** Since when it is open, or has had no call under way. */
+	idleSince: number;
 	/** Whether there was ever a call on it. */
 	hasCalled: boolean;
+	/** Whether there was a call that only those may make who are let in. */
+	isKnown: boolean;
 }
 
 /** How many connections beyond the limit are taken, to be told what is wrong. */
@@ -39,7 +44,7 @@ export class IncomingConnections {
 	/** Those in their handshake, by both ends' addresses: nothing else leads from a socket to what TLS makes of it. */
 	readonly #shaking = new Map<string, Incoming>();
 	/** The connections that ended without a call, by the host that they came from. */
-	readonly #useless = new Pace({ burst: 100, apartMs: 20, mostMs: 1_000 });
+	readonly #useless = new Pace({ burst: 100, apartMs: 20, mostMs: 200 });
 	readonly #tls: TlsServer | undefined;
 
 	constructor(options: IncomingOptions) {
@@ -56,7 +61,7 @@ export class IncomingConnections {
 	accept(socket: Socket): void {
 		const isExtra = this.#open.size >= this.#options.maxConnections;
 		if (isExtra) {
-			this.#cutUseless();
+			this.#cutIdle();
 		}
 		if (this.#open.size >= this.#options.maxConnections + crowd) {
 			socket.destroy();
@@ -64,7 +69,8 @@ export class IncomingConnections {
 		}
 		socket.setNoDelay(true);
 		const spoken = this.#tls === undefined ? socket : undefined;
-		const incoming: Incoming = { socket, spoken, since: performance.now(), isExtra, hasCalled: false };
+		const rest = { calls: 0, idleSince: performance.now(), hasCalled: false, isKnown: false };
+		const incoming: Incoming = { socket, spoken, isExtra, ...rest };
 		const ends = endsOf(socket);
 		const peer = `${socket.remoteAddress}:${socket.remotePort}`;
 		const host = String(socket.remoteAddress);
@@ -104,31 +110,53 @@ export class IncomingConnections {
 		}
 	}
 
-	/** Takes note of a call, and tells whether its connection is one too many. */
-	isCrowded(peer: string): boolean {
+	/** Takes note that a call begins, and tells whether its connection is one too many. */
+	beginCall(peer: string): boolean {
 		const calling = this.#byPeer.get(peer);
 		if (calling === undefined) {
 			return false;
 		}
+		calling.calls += 1;
+		calling.hasCalled = true;
 		calling.isExtra &&= this.#open.size > this.#options.maxConnections;
 		if (calling.isExtra) {
 			// It may come again, when there is room.
 			setTimeout(() => calling.isExtra && calling.socket.destroy(), crowdMs).unref();
-		} else {
-			calling.hasCalled = true;
 		}
 		return calling.isExtra;
 	}
 
-	/** Cuts the oldest connection on which there was never a call. */
-	#cutUseless(): void {
-		const now = performance.now();
-		for (const { hasCalled, since, socket } of this.#open) {
-			if (!hasCalled && now - since > this.#options.greetingMs) {
-				socket.destroy();
-				return;
+	/** Takes note that a call was let in that not everyone may make. */
+	noteKnown(peer: string): void {
+		const calling = this.#byPeer.get(peer);
+		if (calling !== undefined) {
+			calling.isKnown = true;
+		}
+	}
+
+	/** Takes note that a call has ended. */
+	endCall(peer: string): void {
+		const calling = this.#byPeer.get(peer);
+		if (calling !== undefined) {
+			calling.calls -= 1;
+			calling.idleSince = performance.now();
+		}
+	}
+
+	/** Cuts the connection that has been idle the longest, of strangers first: clients of gRPC open another when they call. */
+	#cutIdle(): void {
+		const latest = performance.now() - this.#options.greetingMs;
+		let found: Incoming | undefined;
+		for (const incoming of this.#open) {
+			if (
+				incoming.calls === 0 &&
+				incoming.idleSince < latest &&
+				(found === undefined || comesBefore(incoming, found))
+			) {
+				found = incoming;
 			}
 		}
+		found?.socket.destroy();
 	}
 
 	/** Cuts the connections that have not greeted: no call is lost with them. */
@@ -157,7 +185,7 @@ export class IncomingConnections {
 			if (!greeting.subarray(0, said.length).equals(said.subarray(0, greeting.length))) {
 				spoken.off("readable", onReadable);
 				// A client of TLS sees by any words that this is none.
-				spoken.end(farewell, () => spoken.destroy());
+				spoken.end(speaksHttp1(said) ? wrongPort : farewell, () => spoken.destroy());
 			} else if (said.length >= greeting.length) {
 				spoken.off("readable", onReadable);
 				spoken.unshift(said);
@@ -193,10 +221,26 @@ const crowdMs = 1_000;
 /** The words that every HTTP/2 connection starts with: who has not sent them has no call. */
 const greeting = Buffer.from("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", "latin1");
 
+function speaksHttp1(said: Buffer): boolean {
+	return /^(GET|HEAD|POST|PUT|PATCH|DELETE|OPTIONS) /.test(said.toString("latin1"));
+}
+
+const wrongPortText = "this port speaks gRPC; JSON over HTTP has a port of its own, 8080 or that of --http-port\n";
+
+/** What is said to curl and browsers. */
+const wrongPort = Buffer.from(
+	`HTTP/1.1 400 Bad Request\r\ncontent-type: text/plain\r\ncontent-length: ${wrongPortText.length}\r\n` +
+		`connection: close\r\n\r\n${wrongPortText}`,
+);
+
 /** What is said to who says something else: HTTP/2's frame that ends a connection for an error of protocol. */
 const farewell = Buffer.from("\0\0\u0008\u0007\0\0\0\0\0\0\0\0\0\0\0\0\u0001", "latin1");
 
 function ignore(): void {}
+
+function comesBefore(one: Incoming, other: Incoming): boolean {
+	return one.isKnown === other.isKnown ? one.idleSince < other.idleSince : other.isKnown;
+}
 
 function cutIfSilent({ socket, spoken }: Incoming): void {
 	// Of a TLS socket these are the bytes of what was said, without the handshake.

@@ -5,6 +5,7 @@ import { FileDescriptorProtoSchema } from "@bufbuild/protobuf/wkt";
 import { type ConnectionInjector, Server as GrpcServer, ServerCredentials, type ServerOptions } from "@grpc/grpc-js";
 import { ReflectionService } from "@grpc/reflection";
 import { HealthImplementation, service as healthService } from "grpc-health-check";
+import { unaryDeadlineMs } from "./admitted-call.js";
 import { maxMessageBytes } from "./channel.js";
 import { grpcDefinition, methodPath } from "./definition.js";
 import { type Gate, openGate } from "./gate.js";
@@ -24,6 +25,8 @@ export interface RpcServerOptions {
 	readonly tls?: ServerTls | undefined;
 	/** How long a caller may take to speak HTTP/2, in milliseconds, before the connection is cut. Default 10,000. */
 	readonly greetingMs?: number;
+	/** How long a request may take to come whole, in milliseconds. Default 300,000. */
+	readonly requestMs?: number;
 	/** The connections that it takes at a time. Default: the usual limit. */
 	readonly maxConnections?: number;
 	/** Counts calls. Default: up to the usual limits. */
@@ -54,11 +57,12 @@ export class RpcServer {
 			onReady: (connection) => this.#injector?.injectConnection(connection),
 			onCount: (count) => this.#onConnectionCount(count),
 		});
-		const isCrowded = (peer: string) => this.#connections.isCrowded(peer);
+		const { requestMs = unaryDeadlineMs } = options;
+		const methodOf = (path: string) => this.#methods.get(path);
 		this.#grpc = new GrpcServer({
 			...grpcOptions,
 			"grpc.max_concurrent_streams": limits.maxCallsPerConnection,
-			interceptors: [incomingCalls(this.#host, (path) => this.#methods.get(path), isCrowded)],
+			interceptors: [incomingCalls({ host: this.#host, connections: this.#connections, requestMs, methodOf })],
 		});
 	}
 

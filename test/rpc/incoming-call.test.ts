@@ -19,8 +19,17 @@ const exhausted = 8;
 
 type Handlers = Partial<ServiceHandlers<typeof MetricService>>;
 
+type StartOptions = Handlers & { readonly gate?: Gate; readonly requestMs?: number };
+
+/** Lets all in, as strangers on a server with accounts who call what everyone may call. */
+const strangersGate: Gate = {
+	async admit(call) {
+		return { ...(await openGate.admit(call)), caller: { kind: "anonymous" } };
+	},
+};
+
 /** A server of metrics, which counts the requests that reached a handler. */
-async function startMetricServer({ gate = openGate, ...handlers }: Handlers & { readonly gate?: Gate } = {}) {
+async function startMetricServer({ gate = openGate, requestMs = 300_000, ...handlers }: StartOptions = {}) {
 	const memory = createCallMemory();
 	const unused = () => assert.fail("not called");
 	const requests: number[] = [];
@@ -40,7 +49,7 @@ async function startMetricServer({ gate = openGate, ...handlers }: Handlers & { 
 			});
 		},
 		0,
-		{ gate, memory },
+		{ gate, memory, requestMs },
 	);
 	return { server, memory, requests };
 }
@@ -86,6 +95,60 @@ describe("a call as it comes in", { timeout: 60_000 }, () => {
 		call.stream.end(Buffer.concat([one, one]));
 		assert.deepEqual((await call.ended).message, "two requests were sent for one call; send one");
 		assert.deepEqual(requests, []);
+	});
+
+	it("is refused when no request came, or not all of it", async () => {
+		const { server, requests } = await startMetricServer();
+		for (const sent of [Buffer.alloc(0), messageHead(10).subarray(0, 3), messageHead(10), reportOf(3).subarray(0, 1)]) {
+			const call = startReport(server.address);
+			call.stream.end(sent);
+			const { code, message } = await call.ended;
+			assert.deepEqual({ code, message }, { code: 3, message: "the request did not come whole; send it again" });
+		}
+		assert.deepEqual(requests, []);
+	});
+
+	it("is refused when its request does not come to an end in time", async () => {
+		const { server, memory } = await startMetricServer({ requestMs: 100 });
+		const call = startReport(server.address);
+		call.stream.write(messageHead(mebibyte));
+		const { code, message } = await call.ended;
+		assert.equal(code, 4);
+		assert.equal(message, "the request did not come to its end within 0.1 s; send less at a time");
+		assert.equal(memory.requests.bytes, 0);
+	});
+
+	it("may be answered for longer than a request may take", async () => {
+		const steps = 5;
+		const { server } = await startMetricServer({
+			requestMs: 50,
+			async *streamTrialMetrics() {
+				for (let step = 0; step < steps; step++) {
+					await new Promise((resolve) => setTimeout(resolve, 50));
+					yield { reports: [{ trialId: step }] };
+				}
+			},
+		});
+		let read = 0;
+		for await (const { reports } of createRpcClient(MetricService, server.channel()).streamTrialMetrics({})) {
+			read += reports.length;
+		}
+		assert.equal(read, steps);
+	});
+
+	it("of a stranger is refused by the head of a request that is larger than they have to be, and takes no memory", async () => {
+		const { server, memory } = await startMetricServer({ gate: strangersGate });
+		for (const head of [messageHead(64 * 1024 + 1), messageHead(2_000, true)]) {
+			const call = startReport(server.address, head[0] === 1 ? { "grpc-encoding": "gzip" } : {});
+			call.stream.write(head);
+			const { code, message } = await call.ended;
+			assert.equal(code, exhausted);
+			assert.match(
+				message,
+				/^the request has (65537|2000) bytes; at most (65536|1024) are taken: send less at a time$/,
+			);
+		}
+		assert.equal(memory.requests.bytes, 0);
 	});
 
 	it("is handled with the largest request, in pieces of any size", async () => {

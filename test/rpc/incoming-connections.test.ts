@@ -6,7 +6,7 @@ import { ServerService } from "../../src/gen/millrace/v1/server_service_pb.js";
 import { createRpcClient } from "../../src/rpc/client.js";
 import type { RpcServerOptions } from "../../src/rpc/server.js";
 import { errorWith } from "../support/error-with.js";
-import { rawSession } from "../support/raw-grpc.js";
+import { messageHead, rawCall, rawSession } from "../support/raw-grpc.js";
 import { startRpcServer } from "../support/start-rpc-server.js";
 import { waitUntil } from "../support/wait-until.js";
 
@@ -50,11 +50,7 @@ describe("a connection", { timeout: 60_000 }, () => {
 
 	it("that says anything else is told that this is HTTP/2, and ended", async () => {
 		const { server, info, count } = await startInfoServer();
-		for (const words of [
-			"GET / HTTP/1.1\r\nHost: here\r\n\r\n",
-			"PRI * HTTP/2.0\r\n\r\nXX\r\n\r\n",
-			"\u0016\u0003\u0001",
-		]) {
+		for (const words of ["PRI * HTTP/2.0\r\n\r\nXX\r\n\r\n", "\u0016\u0003\u0001"]) {
 			const socket = await open(server.port);
 			const heard: Buffer[] = [];
 			socket.on("data", (piece) => heard.push(piece));
@@ -66,6 +62,13 @@ describe("a connection", { timeout: 60_000 }, () => {
 		}
 		await info();
 		await waitUntil("they are gone", () => count() === 1);
+	});
+
+	it("that speaks HTTP/1 is told which port does", async () => {
+		const { server } = await startInfoServer();
+		const answer = await fetch(`http://${server.address}/health`);
+		assert.equal(answer.status, 400);
+		assert.match(await answer.text(), /^this port speaks gRPC; JSON over HTTP has a port of its own, 8080 or that of/);
 	});
 
 	it("is told how many calls it may have under way", async () => {
@@ -105,6 +108,25 @@ describe("the limit of connections", { timeout: 60_000 }, () => {
 		channels[0]?.close();
 		await waiting;
 		await createRpcClient(ServerService, channels[1] ?? server.channel()).getServerInfo({});
+	});
+
+	it("is not used up by those that call nothing but health, and then lie idle", async () => {
+		const { server, info, count } = await startInfoServer({ maxConnections: 20, greetingMs: 200 });
+		const known = server.channel();
+		await createRpcClient(ServerService, known).getServerInfo({});
+		for (let opened = 0; opened < 18; opened++) {
+			const call = rawCall(rawSession(server.address), "/grpc.health.v1.Health/Check");
+			call.stream.resume();
+			call.stream.end(messageHead(0));
+			assert.equal((await call.ended).code, 0);
+		}
+		const watching = rawCall(rawSession(server.address), "/grpc.health.v1.Health/Watch");
+		watching.stream.end(messageHead(0));
+		await waitUntil("the server is full", () => count() === 20);
+		await info(20_000);
+		assert.equal(watching.stream.destroyed, false);
+		// Whoever was let in is cut after all of those.
+		await createRpcClient(ServerService, known).getServerInfo({}, { retryMs: 0 });
 	});
 
 	it("is not used up by those that never call", async () => {

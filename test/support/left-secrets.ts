@@ -1,4 +1,4 @@
-import { lstatSync, readdirSync, readFileSync } from "node:fs";
+import { type Dirent, readdirSync, readFileSync, statSync } from "node:fs";
 import { basename, join } from "node:path";
 import { findSecrets } from "./find-secrets.js";
 import { passwords } from "./test-passwords.js";
@@ -32,14 +32,20 @@ export function assertNoToken(command: readonly string[], output: string): void 
 	}
 }
 
+/** Returns the files below a directory, but those of packages that were installed. */
 function filesOf(directory: string): string[] {
+	return entriesOf(directory).flatMap((entry) => {
+		const path = join(directory, entry.name);
+		if (entry.isDirectory()) {
+			return entry.name === "node_modules" ? [] : filesOf(path);
+		}
+		return entry.isFile() && statSync(path).size <= largestFile ? [path] : [];
+	});
+}
+
+function entriesOf(directory: string): Dirent[] {
 	try {
-		return readdirSync(directory, { recursive: true, encoding: "utf8" })
-			.map((path) => join(directory, path))
-			.filter((path) => {
-				const { size } = lstatSync(path);
-				return lstatSync(path).isFile() && size > 0 && size <= largestFile;
-			});
+		return readdirSync(directory, { withFileTypes: true });
 	} catch {
 		// A test may have removed it, or some process is about to.
 		return [];

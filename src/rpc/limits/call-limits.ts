@@ -8,10 +8,23 @@ import { Pace } from "./pace.js";
 /** About how many calls are under way in all while each connection has few. */
 const maxCalls = 1_200;
 
+/** Calls of health and reflection, which everyone may make: they take no others' place. */
+const healthLimits = { calls: 64, streams: 64, all: 400 };
+
+/** How many more calls a connection may always have, however often it was refused. */
+const fewestCalls = 4;
+
+/**
+ * What a call is to its limits: one answer; a stream of answers; a stream both ways, which a member has for as long as it is
+ * one; or one of health or reflection.
+ */
+export type CallKind = "call" | "stream" | "talk" | "health";
+
 /** How many calls the callers of a server make, how often, and with how much metadata, by any door. */
 export class CallLimits {
 	readonly #rates: CallRates;
 	readonly #open: OpenCalls;
+	readonly #openOfHealth = new OpenCalls(healthLimits);
 	/** The refusals of each connection. */
 	readonly #refusals = new Pace({ burst: 20, apartMs: 250, mostMs: 1_000 });
 	/** The calls under way that a connection may have. Clients of gRPC are told, and let more wait on their side. */
@@ -30,7 +43,7 @@ export class CallLimits {
 	 *
 	 * @param peer Names the connection.
 	 */
-	begin(peer: string, isStream: boolean, metadataBytes: number): () => void {
+	begin(peer: string, kind: CallKind, metadataBytes: number): () => void {
 		if (metadataBytes > maxMetadataBytes) {
 			throw new MillraceError(
 				"resource_exhausted",
@@ -38,7 +51,19 @@ export class CallLimits {
 					"the request",
 			);
 		}
-		return this.#open.begin(peer, isStream);
+		switch (kind) {
+			case "health":
+				return this.#openOfHealth.begin(peer, true);
+			case "talk":
+				return this.#open.begin(peer, true, true);
+			default:
+				return this.#open.begin(peer, kind === "stream");
+		}
+	}
+
+	/** Returns how many calls a connection may have at least by now, with those that it has. */
+	fewestOf(peer: string): number {
+		return this.#open.countOf(peer) + this.#openOfHealth.countOf(peer) + fewestCalls;
 	}
 
 	/**

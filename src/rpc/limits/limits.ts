@@ -19,6 +19,9 @@ export const defaultLimits: Limits = {
 	maxStreamsPerConnection: 64,
 };
 
+/** The most bytes of the request of a call that is answered by a stream: what it asks for. */
+export const maxStreamRequestBytes = 1024 * 1024;
+
 /** The most bytes of a call's metadata: all names and values together. */
 export const maxMetadataBytes = 16 * 1024;
 

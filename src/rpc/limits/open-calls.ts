@@ -13,6 +13,8 @@ export interface OpenCallLimits {
 interface Counts {
 	calls: number;
 	streams: number;
+	/** The calls that count for the connection alone. */
+	free: number;
 }
 
 /** How many calls a connection may always have. */
@@ -33,18 +35,25 @@ export class OpenCalls {
 		this.#limits = limits;
 	}
 
-	/** The number of calls under way. */
+	/** The number of calls under way that count for all. */
 	get count(): number {
 		return this.#count;
+	}
+
+	/** The number of calls that a connection has under way. */
+	countOf(connection: string): number {
+		return this.#byConnection.get(connection)?.calls ?? 0;
 	}
 
 	/**
 	 * Counts a call of a connection as begun. Returns a function that counts it as ended.
 	 *
 	 * Throws `resource_exhausted`, for now, if the connection has too many.
+	 *
+	 * @param isFree It counts for its connection alone: it is there for as long as its caller is, and takes little.
 	 */
-	begin(connection: string, isStream: boolean): () => void {
-		const counts = this.#byConnection.get(connection) ?? { calls: 0, streams: 0 };
+	begin(connection: string, isStream: boolean, isFree = false): () => void {
+		const counts = this.#byConnection.get(connection) ?? { calls: 0, streams: 0, free: 0 };
 		const free = Math.floor((this.#limits.all - this.#count) / share);
 		const [open, most, what] = isStream
 			? ([counts.streams, this.#limits.streams, "streams open"] as const)
@@ -56,20 +65,20 @@ export class OpenCalls {
 				waitMs,
 			);
 		}
-		if (counts.calls >= Math.max(fewest, free)) {
+		if (!isFree && counts.calls - counts.free >= Math.max(fewest, free)) {
 			throw refusedForNow(
-				`the server has ${this.#count} calls under way, and ${counts.calls} of them are this connection's, the most ` +
+				`the server has ${this.#count} calls under way, and ${counts.calls - counts.free} of them are this connection's, the most ` +
 					"that it may have meanwhile; let some end first",
 				waitMs,
 			);
 		}
 		this.#byConnection.set(connection, counts);
-		this.#add(counts, isStream, 1);
+		this.#add(counts, isStream, isFree, 1);
 		let isOver = false;
 		return () => {
 			if (!isOver) {
 				isOver = true;
-				this.#add(counts, isStream, -1);
+				this.#add(counts, isStream, isFree, -1);
 				if (counts.calls === 0) {
 					this.#byConnection.delete(connection);
 				}
@@ -77,9 +86,10 @@ export class OpenCalls {
 		};
 	}
 
-	#add(counts: Counts, isStream: boolean, sign: 1 | -1): void {
-		this.#count += sign;
+	#add(counts: Counts, isStream: boolean, isFree: boolean, sign: 1 | -1): void {
+		this.#count += isFree ? 0 : sign;
 		counts.calls += sign;
 		counts.streams += isStream ? sign : 0;
+		counts.free += isFree ? sign : 0;
 	}
 }

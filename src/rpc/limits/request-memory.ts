@@ -15,8 +15,10 @@ const handledBytes = 32 * mebibyte;
 const patienceMs = 30_000;
 /** How many of them may wait. */
 const mostWaiting = 200;
-/** How fast one has to come while others wait, in bytes per millisecond: any network of a data center is faster. */
-const leastRate = mebibyte / 1_000;
+/** How fast one has to come while others wait, in bytes per millisecond: a slow network that many share is faster. */
+const leastRate = 64;
+/** How long it is held against a connection that a request of it came too slowly, in milliseconds. */
+const grudgeMs = 60_000;
 /** How long it may take to start, in milliseconds. */
 const startMs = 1_000;
 
@@ -58,7 +60,8 @@ export class RequestMemory {
 	readonly #receiving = new MemoryPool(receivedBytes);
 	readonly #handling = new MemoryPool(handledBytes);
 	readonly #coming = new Map<Loan, Coming>();
-	readonly #slow = new WeakMap<object, number>();
+	/** How often requests of a connection came too slowly, and when the last one did. */
+	readonly #slow = new WeakMap<object, { readonly count: number; readonly at: number }>();
 	#watch: NodeJS.Timeout | undefined;
 
 	/** The bytes that are lent. */
@@ -91,7 +94,7 @@ export class RequestMemory {
 		};
 		const patience = setTimeout(() => refuse(noMemory(bytes)), patienceMs).unref();
 		const coming: Coming = { bytes, connection, refuse, received: 0, wholeSince: Infinity, since: performance.now() };
-		const loan = this.#receiving.ask(bytes, onLentLater, this.#slow.get(connection));
+		const loan = this.#receiving.ask(bytes, onLentLater, this.#slownessOf(connection));
 		if (loan.isLent) {
 			begin();
 		}
@@ -130,6 +133,11 @@ export class RequestMemory {
 		return loan;
 	}
 
+	#slownessOf(connection: object): number {
+		const { count, at } = this.#slow.get(connection) ?? { count: 0, at: 0 };
+		return performance.now() - at < grudgeMs ? count : 0;
+	}
+
 	#refuseSlow(): void {
 		if (this.#receiving.waiting.length === 0) {
 			return;
@@ -140,7 +148,7 @@ export class RequestMemory {
 			const ms = now - since;
 			const isSlow = received < Math.min(bytes, (ms - startMs) * leastRate);
 			if (loan.isLent && (isSlow || now - coming.wholeSince > startMs)) {
-				this.#slow.set(connection, (this.#slow.get(connection) ?? 0) + 1);
+				this.#slow.set(connection, { count: this.#slownessOf(connection) + 1, at: now });
 				refuse(
 					refusedForNow(
 						`of the ${bytes} bytes of the request ${received} came within ${(ms / 1_000).toFixed(1)} s` +

@@ -9,6 +9,8 @@ import { maxMessageBytes } from "../../rpc/channel.js";
 import { methodPath } from "../../rpc/definition.js";
 import { drained } from "../../rpc/drained.js";
 import { type AnyHandler, type CallHost, methodHandlers, type ServiceHandlers } from "../../rpc/handler.js";
+import { maxStreamRequestBytes } from "../../rpc/limits/limits.js";
+import { smallRequest } from "../../rpc/limits/request-memory.js";
 import { pushbackOf } from "../../rpc/pushback.js";
 import { errorCodeOf, toStatus } from "../../rpc/status.js";
 import { connectError } from "./connect-error.js";
@@ -77,14 +79,16 @@ export class ConnectServices {
 		try {
 			try {
 				const arrival = arrivalOf(request, gone.signal);
-				ends.push(this.#host.limits.begin(peer, method.methodKind !== "unary", arrival.metadataBytes));
+				ends.push(
+					this.#host.limits.begin(peer, method.methodKind === "unary" ? "call" : "stream", arrival.metadataBytes),
+				);
 				call = await AdmittedCall.enter(this.#host, method, arrival);
 				if (speak === undefined) {
 					const words = `${method.name} streams in both directions, which HTTP does not carry; call it by gRPC`;
 					throw new MillraceError("unimplemented", words);
 				}
 				const served: ServedCall = { call, gone: gone.signal, isReached: false };
-				const held = this.#held(method, request, body, (end) => ends.push(end));
+				const held = this.#held(call, method, request, body, (end) => ends.push(end));
 				answer = await speak({ ...asked, body: held, contextValues: createContextValues().set(servedCall, served) });
 				if (!served.isReached) {
 					throwFault(method, body, answer);
@@ -161,13 +165,20 @@ export class ConnectServices {
 
 	/** Returns a body that is read while there is memory for it. */
 	async *#held(
+		{ context }: AdmittedCall,
 		method: DescMethod,
 		request: IncomingMessage,
 		body: UniversalServerRequest["body"],
 		onLent: (end: () => void) => void,
 	): AsyncGenerator<Uint8Array> {
+		const isStream = method.methodKind !== "unary";
+		const most =
+			context.caller.kind === "anonymous" ? smallRequest : isStream ? maxStreamRequestBytes : maxMessageBytes;
+		// The library says by itself what is wrong with one that is larger than any message.
+		const maxBytes = most === maxMessageBytes ? Number.POSITIVE_INFINITY : most;
+		const holder = { memory: this.#host.memory.requests, maxBytes, isStream, onLent };
 		try {
-			yield* heldBody(request, body as AsyncIterable<Uint8Array>, this.#host.memory.requests, onLent);
+			yield* heldBody(request, body as AsyncIterable<Uint8Array>, holder);
 		} catch (error) {
 			throw isMillraceError(error) ? this.#failure(method, error) : error;
 		}

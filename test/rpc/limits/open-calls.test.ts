@@ -60,4 +60,15 @@ describe("OpenCalls", () => {
 			errorWith("resource_exhausted", /^the server has \d+ calls under way, and 4 of them are this connection's, /),
 		);
 	});
+
+	it("counts those for their connection alone that are there as long as their caller is", () => {
+		const open = new OpenCalls(limits);
+		for (let connection = 0; connection < 200; connection++) {
+			open.begin(`worker ${connection}`, true, true);
+		}
+		assert.equal(open.count, 0);
+		assert.equal(open.countOf("worker 7"), 1);
+		assert.equal(beginAll(open, "worker 7", true).length, 2);
+		assert.equal(beginAll(open, "a").length, 10);
+	});
 });
