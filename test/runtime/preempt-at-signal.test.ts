@@ -60,10 +60,13 @@ describe("preemptAtSignal", { timeout: 120_000 }, () => {
 				assert.equal(lines.filter(({ call }) => call === "processBatch").length, 2);
 			}
 			const { stderr } = (await workers[1]?.ended) ?? {};
-			assert.equal(stderr, `millrace: ${signal}: stopping at the next commit; again to end at once\n`);
+			// Of two signals that wait for a busy process the kernel may have the later one handled first.
+			const [, told] =
+				/^millrace: (SIG\w+): stopping at the next commit; again to end at once\n$/.exec(stderr ?? "") ?? [];
+			assert.ok(told === signal || told === "SIGTERM", stderr);
 			const { trialRun } = await trials.getTrialRun({ trialId, trialRunId: 1 });
 			assert.equal(trialRun?.state, TrialRunState.PREEMPTED);
-			assert.match(trialRun?.reason ?? "", new RegExp(`^${signal} to rank 1 on `));
+			assert.match(trialRun?.reason ?? "", new RegExp(`^${told} to rank 1 on `));
 			const { trial } = await trials.getTrial({ trialId });
 			assert.deepEqual([trial?.state, trial?.restarts, trial?.recordsDone], [TrialState.ACTIVE, 0, 8n]);
 
