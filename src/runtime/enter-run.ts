@@ -15,6 +15,9 @@ export interface EnteredRun {
 	close(): Promise<void>;
 }
 
+/** How long the news that a run was closed may take after a refused write, in milliseconds. */
+const newsMs = 1_000;
+
 /** Joins the run as `joinRun` does, lets signals reach it, and keeps what is printed from then on. */
 export async function enterRun(
 	options: JoinOptions,
@@ -37,6 +40,10 @@ export async function enterRun(
 		kind: "entered",
 		run,
 		async fail(error) {
+			if (isMillraceError(error, "failed_precondition")) {
+				// So a write is refused when the run has just been closed; then the news of that is on its way.
+				await abortOf(rendezvous.signal, newsMs);
+			}
 			const cause = rendezvous.signal.aborted ? rendezvous.signal.reason : error;
 			if (rendezvous.signal.aborted) {
 				workerProcess.status.setAborted();
@@ -52,4 +59,20 @@ export async function enterRun(
 			connection.close();
 		},
 	};
+}
+
+/** Waits until a signal is aborted, for a bounded time. */
+function abortOf(signal: AbortSignal, ms: number): Promise<void> {
+	return new Promise((resolve) => {
+		const done = () => {
+			clearTimeout(timer);
+			signal.removeEventListener("abort", done);
+			resolve();
+		};
+		const timer = setTimeout(done, ms);
+		signal.addEventListener("abort", done);
+		if (signal.aborted) {
+			done();
+		}
+	});
 }
