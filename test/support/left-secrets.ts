@@ -16,7 +16,7 @@ const largestFile = 16 * 1024 * 1024;
 export function leftSecrets(directory: string): string[] {
 	const found: string[] = [];
 	for (const path of filesOf(directory)) {
-		const content = readFileSync(path);
+		const content = contentOf(path);
 		if (basename(path) !== "tokens.json" && content.includes("mlr_") && token.test(content.toString("latin1"))) {
 			found.push(`${path} holds the secret of a token`);
 		}
@@ -39,8 +39,17 @@ function filesOf(directory: string): string[] {
 		if (entry.isDirectory()) {
 			return entry.name === "node_modules" ? [] : filesOf(path);
 		}
-		return entry.isFile() && statSync(path).size <= largestFile ? [path] : [];
+		return entry.isFile() ? [path] : [];
 	});
+}
+
+/** Returns what is in a file; nothing if it is too large, or gone: servers may still be at work in the directory. */
+function contentOf(path: string): Buffer {
+	try {
+		return statSync(path).size <= largestFile ? readFileSync(path) : Buffer.alloc(0);
+	} catch {
+		return Buffer.alloc(0);
+	}
 }
 
 function entriesOf(directory: string): Dirent[] {
