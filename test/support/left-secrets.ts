@@ -17,7 +17,11 @@ export function leftSecrets(directory: string): string[] {
 	const found: string[] = [];
 	for (const path of filesOf(directory)) {
 		const content = contentOf(path);
-		if (basename(path) !== "tokens.json" && content.includes("mlr_") && token.test(content.toString("latin1"))) {
+		if (
+			!basename(path).startsWith("tokens.json") &&
+			content.includes("mlr_") &&
+			token.test(content.toString("latin1"))
+		) {
 			found.push(`${path} holds the secret of a token`);
 		}
 		found.push(...findSecrets([{ name: path, content }], passwords));
