@@ -1,7 +1,10 @@
 import type { DescMethod, Message } from "@bufbuild/protobuf";
 import { isMillraceError, MillraceError } from "../errors.js";
+import { maxMessageBytes } from "./channel.js";
 import type { Admission, IncomingCall } from "./gate.js";
 import type { CallContext, CallHost } from "./handler.js";
+import { maxStreamRequestBytes } from "./limits/limits.js";
+import { smallRequest } from "./limits/request-memory.js";
 import type { UnreadAnswers } from "./limits/unread-answers.js";
 
 /** A call as it arrives, by gRPC or by HTTP. */
@@ -21,6 +24,7 @@ export const unaryDeadlineMs = 300_000;
 /** A call that was let in: what its handler knows of it, and what may stop it before its end. */
 export class AdmittedCall {
 	readonly context: CallContext;
+	readonly #method: DescMethod;
 	readonly #admission: Admission;
 	readonly #gone: AbortSignal;
 	readonly #stop = new AbortController();
@@ -28,6 +32,7 @@ export class AdmittedCall {
 	#isEnded = false;
 
 	private constructor(method: DescMethod, admission: Admission, arrival: Arrival, answers: UnreadAnswers) {
+		this.#method = method;
 		this.#admission = admission;
 		this.#gone = arrival.gone;
 		// One signal for all reasons: AbortSignal.any costs as much as the rest of a small call.
@@ -55,6 +60,14 @@ export class AdmittedCall {
 		const { authorization, metadataBytes, peer } = arrival;
 		const admission = await gate.admit({ method, authorization, metadataBytes, peer });
 		return new AdmittedCall(method, admission, arrival, memory.answers);
+	}
+
+	/** The most bytes of the request: what a stream is asked for is small, and so is what everyone may ask. */
+	get maxRequestBytes(): number {
+		if (this.context.caller.kind === "anonymous") {
+			return smallRequest;
+		}
+		return this.#method.methodKind === "server_streaming" ? maxStreamRequestBytes : maxMessageBytes;
 	}
 
 	/** Whether the caller has gone away. */

@@ -9,12 +9,10 @@ import {
 } from "@grpc/grpc-js";
 import { MillraceError } from "../errors.js";
 import { AdmittedCall, callerGone } from "./admitted-call.js";
-import { maxMessageBytes } from "./channel.js";
 import type { CallHost } from "./handler.js";
 import type { IncomingConnections } from "./incoming-connections.js";
 import type { CallKind } from "./limits/call-limits.js";
-import { maxStreamRequestBytes } from "./limits/limits.js";
-import { type Reception, smallRequest } from "./limits/request-memory.js";
+import { mostUnpacked, type Reception, smallRequest } from "./limits/request-memory.js";
 import { MessageFrames } from "./message-frames.js";
 import { narrow } from "./narrow.js";
 import { pushbackOf, refusedForNow } from "./pushback.js";
@@ -181,8 +179,8 @@ class IncomingCall extends ServerInterceptingCall {
 		const admitted = await AdmittedCall.enter(this.#host, method, arrival);
 		if (admitted.context.caller.kind !== "anonymous") {
 			connections.noteKnown(this.#peer);
-			this.#mostBytes = limited === "stream" ? maxStreamRequestBytes : maxMessageBytes;
 		}
+		this.#mostBytes = admitted.maxRequestBytes;
 		admittedCalls.set(metadata, admitted);
 		const end = () => {
 			if (admittedCalls.delete(metadata)) {
@@ -211,7 +209,7 @@ class IncomingCall extends ServerInterceptingCall {
 				return;
 			}
 			this.#endReception();
-			const most = isCompressed ? Math.min(maxMessageBytes, bytes * mostInflation) : bytes;
+			const most = isCompressed ? mostUnpacked(bytes) : bytes;
 			if (most <= smallRequest || this.#gone.signal.aborted) {
 				return;
 			}
@@ -337,9 +335,6 @@ function lateRequest(ms: number): MillraceError {
 	const message = `the request did not come to its end within ${ms / 1_000} s; send less at a time`;
 	return new MillraceError("deadline_exceeded", message);
 }
-
-/** How many times as long a compressed message may become. */
-const mostInflation = 1_032;
 
 /**
  * Returns the HTTP/2 stream of a call, which grpc-js keeps to itself: nothing else tells how much of a request has come,

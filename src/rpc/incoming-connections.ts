@@ -1,6 +1,8 @@
 import type { Socket } from "node:net";
 import { createServer, type Server as TlsServer } from "node:tls";
+import { http2Greeting } from "./http2-greeting.js";
 import { Pace } from "./limits/pace.js";
+import { peerOf } from "./peer-of.js";
 import { type ServerTls, tlsServerOptions } from "./server-tls.js";
 
 /** How connections come in. */
@@ -72,7 +74,7 @@ export class IncomingConnections {
 		const rest = { calls: 0, idleSince: performance.now(), hasCalled: false, isKnown: false };
 		const incoming: Incoming = { socket, spoken, isExtra, ...rest };
 		const ends = endsOf(socket);
-		const peer = `${socket.remoteAddress}:${socket.remotePort}`;
+		const peer = peerOf(socket);
 		const host = String(socket.remoteAddress);
 		const timer = setTimeout(() => cutIfSilent(incoming), this.#options.greetingMs).unref();
 		// Who connects again and again, and calls nothing, could keep a server busy with nothing else.
@@ -182,11 +184,11 @@ export class IncomingConnections {
 				return;
 			}
 			said = Buffer.concat([said, more]);
-			if (!greeting.subarray(0, said.length).equals(said.subarray(0, greeting.length))) {
+			if (!http2Greeting.subarray(0, said.length).equals(said.subarray(0, http2Greeting.length))) {
 				spoken.off("readable", onReadable);
 				// A client of TLS sees by any words that this is none.
 				spoken.end(speaksHttp1(said) ? wrongPort : farewell, () => spoken.destroy());
-			} else if (said.length >= greeting.length) {
+			} else if (said.length >= http2Greeting.length) {
 				spoken.off("readable", onReadable);
 				spoken.unshift(said);
 				this.#options.onReady(spoken);
@@ -218,9 +220,6 @@ export class IncomingConnections {
 /** How long a connection too many is kept after it was told so, in milliseconds. */
 const crowdMs = 1_000;
 
-/** The words that every HTTP/2 connection starts with: who has not sent them has no call. */
-const greeting = Buffer.from("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", "latin1");
-
 function speaksHttp1(said: Buffer): boolean {
 	return /^(GET|HEAD|POST|PUT|PATCH|DELETE|OPTIONS) /.test(said.toString("latin1"));
 }
@@ -242,9 +241,10 @@ function comesBefore(one: Incoming, other: Incoming): boolean {
 	return one.isKnown === other.isKnown ? one.idleSince < other.idleSince : other.isKnown;
 }
 
+/** Cuts one that has not greeted: it has no call. */
 function cutIfSilent({ socket, spoken }: Incoming): void {
 	// Of a TLS socket these are the bytes of what was said, without the handshake.
-	if (spoken === undefined || spoken.bytesRead < greeting.length) {
+	if (spoken === undefined || spoken.bytesRead < http2Greeting.length) {
 		socket.destroy();
 	}
 }

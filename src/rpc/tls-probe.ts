@@ -1,7 +1,8 @@
 import { X509Certificate } from "node:crypto";
 import { connect } from "node:tls";
 import { askedName, type ChannelTls, identityCheck } from "./channel-tls.js";
-import { hostOf } from "./host-of.js";
+import { placeOf } from "./host-of.js";
+import { probe } from "./probe.js";
 
 /** What came of speaking TLS to a server. */
 export type TlsProbe =
@@ -18,9 +19,6 @@ export type TlsProbe =
 	/** The handshake was done, and the server went on. */
 	| { readonly kind: "fine" };
 
-/** How long a server may take, in milliseconds. */
-const probeMs = 2_000;
-
 /** What OpenSSL says of an answer that is not TLS. */
 const noTls = new Set(["ERR_SSL_WRONG_VERSION_NUMBER", "ERR_SSL_PACKET_LENGTH_TOO_LONG"]);
 
@@ -28,26 +26,16 @@ const noTls = new Set(["ERR_SSL_WRONG_VERSION_NUMBER", "ERR_SSL_PACKET_LENGTH_TO
 export function probeTls(address: string, tls: ChannelTls, signal?: AbortSignal): Promise<TlsProbe> {
 	const { ca, cert, key } = tls;
 	const servername = askedName(address, tls);
-	return new Promise((resolve) => {
-		const socket = connect({
-			host: hostOf(address),
-			port: Number(address.slice(address.lastIndexOf(":") + 1)),
-			...{ ca, cert, key },
-			...(servername !== undefined && { servername }),
-			checkServerIdentity: identityCheck(address, tls),
-			ALPNProtocols: ["h2"],
-			// What is wrong with the certificate is what we want to see. Nothing is said on this connection.
-			rejectUnauthorized: false,
-		});
-		const settle = (probe: TlsProbe) => {
-			clearTimeout(timer);
-			signal?.removeEventListener("abort", giveUp);
-			socket.destroy();
-			resolve(probe);
-		};
-		const giveUp = () => settle({ kind: "unknown" });
-		const timer = setTimeout(giveUp, probeMs);
-		signal?.addEventListener("abort", giveUp, { once: true });
+	const socket = connect({
+		...placeOf(address),
+		...{ ca, cert, key },
+		...(servername !== undefined && { servername }),
+		checkServerIdentity: identityCheck(address, tls),
+		ALPNProtocols: ["h2"],
+		// What is wrong with the certificate is what we want to see. Nothing is said on this connection.
+		rejectUnauthorized: false,
+	});
+	return probe<TlsProbe>(socket, { kind: "unknown" }, signal, (settle) => {
 		let isSecure = false;
 		socket.on("secureConnect", () => {
 			isSecure = true;
@@ -66,9 +54,6 @@ export function probeTls(address: string, tls: ChannelTls, signal?: AbortSignal)
 			}
 		});
 		socket.on("close", () => settle(isSecure ? { kind: "dropped" } : { kind: "unknown" }));
-		if (signal?.aborted) {
-			giveUp();
-		}
 	});
 }
 

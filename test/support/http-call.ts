@@ -1,5 +1,6 @@
 import type { DescMethod, JsonObject } from "@bufbuild/protobuf";
 import { methodPath } from "../../src/rpc/definition.js";
+import { messageHead } from "./raw-grpc.js";
 
 /** What came back of a call by HTTP. */
 export interface HttpAnswer {
@@ -73,9 +74,7 @@ export function httpRequest(
 
 /** Puts a text in an envelope of the Connect protocol. */
 export function envelope(text: string): Buffer<ArrayBuffer> {
-	const head = Buffer.alloc(5);
-	head.writeUInt32BE(Buffer.byteLength(text), 1);
-	return Buffer.concat([head, Buffer.from(text)]);
+	return Buffer.concat([messageHead(Buffer.byteLength(text)), Buffer.from(text)]);
 }
 
 /** Reads the envelopes of a stream as they come. */

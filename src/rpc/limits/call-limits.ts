@@ -2,7 +2,7 @@ import { setTimeout } from "node:timers/promises";
 import { MillraceError } from "../../errors.js";
 import { CallRates } from "./call-rates.js";
 import { type Limits, maxMetadataBytes } from "./limits.js";
-import { OpenCalls } from "./open-calls.js";
+import { fewestCalls, OpenCalls } from "./open-calls.js";
 import { Pace } from "./pace.js";
 
 /** About how many calls are under way in all while each connection has few. */
@@ -10,9 +10,6 @@ const maxCalls = 1_200;
 
 /** Calls of health and reflection, which everyone may make: they take no others' place. */
 const healthLimits = { calls: 64, streams: 64, all: 400 };
-
-/** How many more calls a connection may always have, however often it was refused. */
-const fewestCalls = 4;
 
 /**
  * What a call is to its limits: one answer; a stream of answers; a stream both ways, which a member has for as long as it is

@@ -6,6 +6,7 @@ export class Loan {
 	readonly #onLent: () => void;
 	readonly #onEnd: (wasLent: boolean) => void;
 	#state: "asked" | "waiting" | "lent" | "over" = "asked";
+	#patience: NodeJS.Timeout | undefined;
 
 	/** @internal Loans are made by pools. */
 	constructor(bytes: number, standing: number, onLent: () => void, onEnd: (wasLent: boolean) => void) {
@@ -27,6 +28,7 @@ export class Loan {
 
 	/** @internal */
 	lend(): void {
+		clearTimeout(this.#patience);
 		const hasWaited = this.#state === "waiting";
 		this.#state = "lent";
 		if (hasWaited) {
@@ -34,8 +36,19 @@ export class Loan {
 		}
 	}
 
+	/** Ends it if it waits for longer than this, in milliseconds, and then calls `onOver`. */
+	waitAtMost(ms: number, onOver: () => void): void {
+		if (this.#state === "waiting") {
+			this.#patience = setTimeout(() => {
+				this.end();
+				onOver();
+			}, ms).unref();
+		}
+	}
+
 	/** Gives it back, or asks for it no more. Does nothing the second time. */
 	end(): void {
+		clearTimeout(this.#patience);
 		const before = this.#state;
 		this.#state = "over";
 		if (before !== "over") {

@@ -18,7 +18,7 @@ interface Counts {
 }
 
 /** How many calls a connection may always have. */
-const fewest = 4;
+export const fewestCalls = 4;
 /** One connection may take this part of what is free. */
 const share = 8;
 
@@ -65,7 +65,7 @@ export class OpenCalls {
 				waitMs,
 			);
 		}
-		if (!isFree && counts.calls - counts.free >= Math.max(fewest, free)) {
+		if (!isFree && counts.calls - counts.free >= Math.max(fewestCalls, free)) {
 			throw refusedForNow(
 				`the server has ${this.#count} calls under way, and ${counts.calls - counts.free} of them are this connection's, the most ` +
 					"that it may have meanwhile; let some end first",

@@ -4,8 +4,8 @@ export interface PaceOptions {
 	readonly burst: number;
 	/** How far apart in the long run, in milliseconds. */
 	readonly apartMs: number;
-	/** How long one waits at most, in milliseconds. */
-	readonly mostMs: number;
+	/** How long one waits at most, in milliseconds. Default: as long as it takes. */
+	readonly mostMs?: number;
 }
 
 /** Makes those wait who want something too often: the oftener, the longer. */
@@ -34,14 +34,34 @@ export class Pace {
 
 	/** Counts one time for someone, and returns how long that has to wait, in milliseconds. */
 	count(name: string): number {
-		const { burst, apartMs, mostMs } = this.#options;
+		const { mostMs = Number.POSITIVE_INFINITY } = this.#options;
 		const now = this.#now();
-		this.#forget(now);
-		const earliest = now - (burst - 1) * apartMs;
-		const used = Math.min(Math.max((this.#used.get(name) ?? 0) + apartMs, earliest), now + mostMs);
-		this.#used.delete(name);
-		this.#used.set(name, used);
+		const used = Math.min(this.#next(name, now), now + mostMs);
+		this.#use(name, used);
 		return Math.max(0, used - now);
+	}
+
+	/** Counts one time for someone who has not to wait. Returns how long someone has to who does, in milliseconds, else 0. */
+	take(name: string): number {
+		const now = this.#now();
+		const next = this.#next(name, now);
+		if (next > now) {
+			return next - now;
+		}
+		this.#use(name, next);
+		return 0;
+	}
+
+	/** Returns when someone's next time is. */
+	#next(name: string, now: number): number {
+		const { burst, apartMs } = this.#options;
+		this.#forget(now);
+		return Math.max((this.#used.get(name) ?? Number.NEGATIVE_INFINITY) + apartMs, now - (burst - 1) * apartMs);
+	}
+
+	#use(name: string, time: number): void {
+		this.#used.delete(name);
+		this.#used.set(name, time);
 	}
 
 	/** Forgets those who may have a whole burst again. */

@@ -1,9 +1,13 @@
 import type { MillraceError } from "../../errors.js";
+import { maxMessageBytes } from "../channel.js";
 import { refusedForNow } from "../pushback.js";
 import { type Loan, MemoryPool } from "./memory-pool.js";
 
 /** The most bytes of a request that asks for no memory: nearly all are this small. */
 export const smallRequest = 64 * 1024;
+
+/** How many times as long a packed message may become. */
+const mostInflation = 1_032;
 
 const mebibyte = 1024 * 1024;
 
@@ -71,12 +75,7 @@ export class RequestMemory {
 
 	/** Asks for the memory to receive a large request. */
 	receive(bytes: number, connection: object, { onLent, onRefused }: MemoryEvents): Reception {
-		const begin = () => {
-			clearTimeout(patience);
-			coming.since = performance.now();
-		};
 		const end = () => {
-			clearTimeout(patience);
 			this.#coming.delete(loan);
 			loan.end();
 			if (this.#coming.size === 0) {
@@ -89,15 +88,12 @@ export class RequestMemory {
 			onRefused(error);
 		};
 		const onLentLater = () => {
-			begin();
+			coming.since = performance.now();
 			onLent();
 		};
-		const patience = setTimeout(() => refuse(noMemory(bytes)), patienceMs).unref();
 		const coming: Coming = { bytes, connection, refuse, received: 0, wholeSince: Infinity, since: performance.now() };
 		const loan = this.#receiving.ask(bytes, onLentLater, this.#slownessOf(connection));
-		if (loan.isLent) {
-			begin();
-		}
+		loan.waitAtMost(patienceMs, () => refuse(noMemory(bytes)));
 		this.#coming.set(loan, coming);
 		this.#watch ??= setInterval(() => this.#refuseSlow(), startMs).unref();
 		this.#refuseLast();
@@ -118,18 +114,8 @@ export class RequestMemory {
 
 	/** Asks for the memory to handle a large request that has come. */
 	handle(bytes: number, { onLent, onRefused }: MemoryEvents): Loan {
-		const patience = setTimeout(() => {
-			loan.end();
-			onRefused(noMemory(bytes));
-		}, patienceMs).unref();
-		const onLentLater = () => {
-			clearTimeout(patience);
-			onLent();
-		};
-		const loan = this.#handling.ask(bytes, onLentLater);
-		if (loan.isLent) {
-			clearTimeout(patience);
-		}
+		const loan = this.#handling.ask(bytes, onLent);
+		loan.waitAtMost(patienceMs, () => onRefused(noMemory(bytes)));
 		return loan;
 	}
 
@@ -169,6 +155,11 @@ export class RequestMemory {
 			this.#coming.get(last)?.refuse(noMemory(last.bytes));
 		}
 	}
+}
+
+/** Returns the most bytes that a packed request may have once it is unpacked. */
+export function mostUnpacked(bytes: number): number {
+	return Math.min(maxMessageBytes, bytes * mostInflation);
 }
 
 function noMemory(bytes: number): MillraceError {

@@ -15,7 +15,7 @@ export function asAdmin(caller: Caller): UserCaller {
 /** Returns a caller who is a user. Throws `permission_denied` if this one is none. */
 export function asUser(caller: Caller): UserCaller {
 	if (caller.kind !== "user") {
-		throw new MillraceError("permission_denied", "only users may do this");
+		throw new MillraceError("permission_denied", "only users may do this; use a user's token");
 	}
 	return caller;
 }

@@ -5,6 +5,7 @@ import { MethodOptions_IdempotencyLevel } from "@bufbuild/protobuf/wkt";
 import type { UniversalServerRequest } from "@connectrpc/connect/protocol";
 import { MillraceError } from "../../errors.js";
 import type { Arrival } from "../../rpc/admitted-call.js";
+import { peerOf } from "../../rpc/peer-of.js";
 
 /** Returns the verbs that a method takes by the Connect protocol: GET where it only reads and gives one answer. */
 export function verbsOf(method: DescMethod): string[] {
@@ -42,11 +43,6 @@ export function wrongForm(method: DescMethod, request: IncomingMessage): string 
 				"application/connect+json, and the request as JSON in an envelope";
 }
 
-/** Returns who sent a request, as `host:port`: it names the connection. */
-export function peerOf({ socket }: IncomingMessage): string {
-	return `${socket.remoteAddress}:${socket.remotePort}`;
-}
-
 /**
  * Returns a call as it arrives.
  *
@@ -61,7 +57,7 @@ export function arrivalOf(request: IncomingMessage, gone: AbortSignal): Arrival 
 	}
 	return {
 		gone,
-		peer: peerOf(request),
+		peer: peerOf(request.socket),
 		metadataBytes: rawHeaders.reduce((sum, text) => sum + text.length, 0),
 		authorization: headers.authorization,
 		timeoutMs: timeout === undefined ? undefined : Number(timeout),

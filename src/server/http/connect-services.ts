@@ -9,12 +9,11 @@ import { maxMessageBytes } from "../../rpc/channel.js";
 import { methodPath } from "../../rpc/definition.js";
 import { drained } from "../../rpc/drained.js";
 import { type AnyHandler, type CallHost, methodHandlers, type ServiceHandlers } from "../../rpc/handler.js";
-import { maxStreamRequestBytes } from "../../rpc/limits/limits.js";
-import { smallRequest } from "../../rpc/limits/request-memory.js";
+import { peerOf } from "../../rpc/peer-of.js";
 import { pushbackOf } from "../../rpc/pushback.js";
 import { errorCodeOf, toStatus } from "../../rpc/status.js";
 import { connectError } from "./connect-error.js";
-import { arrivalOf, connectRequest, peerOf, verbsOf, wrongForm } from "./connect-request.js";
+import { arrivalOf, connectRequest, verbsOf, wrongForm } from "./connect-request.js";
 import { gzipCompression } from "./gzip.js";
 import { heldBody } from "./held-body.js";
 import type { HttpServer } from "./http-server.js";
@@ -72,7 +71,7 @@ export class ConnectServices {
 		request.socket.once("close", onClose);
 		const body = new RequestBody(request, response);
 		const asked = connectRequest(request, body, gone.signal);
-		const peer = peerOf(request);
+		const peer = peerOf(request.socket);
 		const ends: (() => void)[] = [];
 		let call: AdmittedCall | undefined;
 		let answer: UniversalServerResponse;
@@ -165,17 +164,15 @@ export class ConnectServices {
 
 	/** Returns a body that is read while there is memory for it. */
 	async *#held(
-		{ context }: AdmittedCall,
+		call: AdmittedCall,
 		method: DescMethod,
 		request: IncomingMessage,
 		body: UniversalServerRequest["body"],
 		onLent: (end: () => void) => void,
 	): AsyncGenerator<Uint8Array> {
 		const isStream = method.methodKind !== "unary";
-		const most =
-			context.caller.kind === "anonymous" ? smallRequest : isStream ? maxStreamRequestBytes : maxMessageBytes;
 		// The library says by itself what is wrong with one that is larger than any message.
-		const maxBytes = most === maxMessageBytes ? Number.POSITIVE_INFINITY : most;
+		const maxBytes = call.maxRequestBytes === maxMessageBytes ? Number.POSITIVE_INFINITY : call.maxRequestBytes;
 		const holder = { memory: this.#host.memory.requests, maxBytes, isStream, onLent };
 		try {
 			yield* heldBody(request, body as AsyncIterable<Uint8Array>, holder);

@@ -3,13 +3,11 @@ import { MillraceError } from "../../errors.js";
 import { maxMessageBytes } from "../../rpc/channel.js";
 import {
 	type MemoryEvents,
+	mostUnpacked,
 	type Reception,
 	type RequestMemory,
 	smallRequest,
 } from "../../rpc/limits/request-memory.js";
-
-/** How many times as long a compressed body may become. */
-const mostInflation = 1_032;
 
 /** What holds a body. */
 export interface BodyHolder {
@@ -77,7 +75,7 @@ export async function* heldBody(
 			reception?.take(next.value.length);
 			yield next.value;
 		}
-		const whole = Math.min(maxMessageBytes, received * inflation(request));
+		const whole = isPacked(request) ? mostUnpacked(received) : received;
 		if (isLarge(whole) && !isStream) {
 			await lent((events) => {
 				const loan = memory.handle(whole, events);
@@ -109,8 +107,6 @@ function mostBytes(request: IncomingMessage): number {
 	return Math.min(maxMessageBytes, statedBytes(request) || maxMessageBytes);
 }
 
-/** Returns how many times as long a body may become when it is unpacked. */
-function inflation({ headers }: IncomingMessage): number {
-	const encoding = headers["content-encoding"] ?? headers["connect-content-encoding"] ?? "identity";
-	return encoding === "identity" ? 1 : mostInflation;
+function isPacked({ headers }: IncomingMessage): boolean {
+	return (headers["content-encoding"] ?? headers["connect-content-encoding"] ?? "identity") !== "identity";
 }

@@ -11,7 +11,7 @@ import {
 import { OrderBy } from "../../gen/millrace/v1/list_pb.js";
 import { TrialRunState } from "../../gen/millrace/v1/trial_pb.js";
 import type { ServiceHandlers } from "../../rpc/handler.js";
-import { usernameOf } from "../auth/username-of.js";
+import { asUser } from "../auth/as-user.js";
 import { activateExperiment, cancelExperiment, killExperiment, pauseExperiment } from "../db/experiment-control.js";
 import { deleteExperiment } from "../db/experiment-deletion.js";
 import { experimentSort, listExperiments } from "../db/experiment-list.js";
@@ -58,7 +58,7 @@ export function createExperimentService({
 			assertPlainText("config.name", name, longest.name);
 			assertPlainText("config.description", description, longest.description);
 			const labels = checkedLabels("config.labels", config.labels);
-			const username = usernameOf(caller);
+			const username = asUser(caller).username;
 			return db.write((tx) =>
 				once(tx, request.requestId, CreateExperimentResponseSchema, async () => {
 					const storage = storageOf(config.checkpoint_storage, defaultStorage);

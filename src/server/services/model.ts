@@ -11,7 +11,7 @@ import {
 	UpdateModelVersionResponseSchema,
 } from "../../gen/millrace/v1/model_service_pb.js";
 import type { ServiceHandlers } from "../../rpc/handler.js";
-import { usernameOf } from "../auth/username-of.js";
+import { asUser } from "../auth/as-user.js";
 import { byModelCount, listModelLabels, listModels } from "../db/model-lists.js";
 import {
 	deleteModelVersion,
@@ -61,7 +61,7 @@ export function createModelService({ db }: ServiceContext): ServiceHandlers<type
 				metadata: checkedObject("metadata", metadata),
 				labels: checkedLabels("labels", labels),
 				existOk,
-				username: usernameOf(caller),
+				username: asUser(caller).username,
 			};
 			return db.write((tx) =>
 				once(tx, requestId, CreateModelResponseSchema, async () =>
@@ -149,7 +149,7 @@ export function createModelService({ db }: ServiceContext): ServiceHandlers<type
 				notes,
 				metadata: checkedObject("metadata", metadata),
 				labels: checkedLabels("labels", labels),
-				username: usernameOf(caller),
+				username: asUser(caller).username,
 			};
 			return db.write((tx) =>
 				once(tx, requestId, RegisterModelVersionResponseSchema, async () =>

@@ -3,6 +3,7 @@ import { after, describe, it } from "node:test";
 import { Database, type Transaction } from "../../../src/server/db/database.js";
 import { migrate } from "../../../src/server/db/migrate.js";
 import { listMemberCommits, recordsPerSecond } from "../../../src/server/db/trial-activity.js";
+import { insertTrial } from "../../support/insert-trial.js";
 import { tempDir } from "../../support/temp-dir.js";
 
 /** A database with a trial whose run of two workers is open; `commits` are [rank, time, records] in their order. */
@@ -11,14 +12,7 @@ async function withCommits(commits: readonly (readonly [rank: number, time: numb
 	after(() => db.close());
 	await migrate(db);
 	await db.write(async (tx) => {
-		await tx.run(
-			`INSERT INTO experiments (name, description, labels, config, storage, create_time)
-			VALUES ('e', '', '[]', '{}', '{}', 1)`,
-		);
-		await tx.run(
-			`INSERT INTO trials (experiment_id, hparams, max_restarts, storage, output_uuid, create_time)
-			VALUES (1, '{}', 0, '{}', 'u', 1)`,
-		);
+		await insertTrial(tx);
 		await tx.run(
 			`INSERT INTO trial_runs (trial_id, trial_run_id, world_size, state, base_step, start_time)
 			VALUES (1, 1, 2, 'RUNNING', 0, 1)`,

@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { after, describe, it } from "node:test";
 import { Database } from "../../../../src/server/db/database.js";
 import { migrate, migrations } from "../../../../src/server/db/migrate.js";
+import { insertTrial } from "../../../support/insert-trial.js";
 import { tempDir } from "../../../support/temp-dir.js";
 
 describe("commitSums", { timeout: 30_000 }, () => {
@@ -10,14 +11,7 @@ describe("commitSums", { timeout: 30_000 }, () => {
 		after(() => db.close());
 		await migrate(db, migrations.slice(0, 7));
 		await db.write(async (tx) => {
-			await tx.run(
-				`INSERT INTO experiments (name, description, labels, config, storage, create_time)
-				VALUES ('e', '', '[]', '{}', '{}', 1)`,
-			);
-			await tx.run(
-				`INSERT INTO trials (experiment_id, hparams, max_restarts, storage, output_uuid, create_time)
-				VALUES (1, '{}', 0, '{}', 'u', 1)`,
-			);
+			await insertTrial(tx);
 			await tx.run(
 				`INSERT INTO trial_runs (trial_id, trial_run_id, world_size, state, base_step, start_time)
 				VALUES (1, 1, 2, 'FAILED', 0, 1), (1, 2, 2, 'RUNNING', 0, 2)`,

@@ -6,6 +6,7 @@ import { Database } from "../../../../src/server/db/database.js";
 import { MetricWriter } from "../../../../src/server/db/metric-writer.js";
 import { migrate, migrations } from "../../../../src/server/db/migrate.js";
 import { hasOpenSender, writeLogs } from "../../../../src/server/db/trial-logs.js";
+import { insertTrial } from "../../../support/insert-trial.js";
 import { tempDir } from "../../../support/temp-dir.js";
 
 async function databaseOfBefore(): Promise<Database> {
@@ -15,14 +16,7 @@ async function databaseOfBefore(): Promise<Database> {
 	await migrate(db, migrations.slice(0, 9));
 	const answer = create(ReportMetricsResponseSchema, { statuses: [{ code: 6, message: "the first answer" }] });
 	await db.write(async (tx) => {
-		await tx.run(
-			`INSERT INTO experiments (name, description, labels, config, storage, create_time)
-			VALUES ('e', '', '[]', '{}', '{}', 1)`,
-		);
-		await tx.run(
-			`INSERT INTO trials (experiment_id, hparams, max_restarts, storage, output_uuid, create_time)
-			VALUES (1, '{}', 0, '{}', 'u', 1)`,
-		);
+		await insertTrial(tx);
 		await tx.run(
 			"INSERT INTO report_clients (client_id, sequence, response, time) VALUES ('c', 7, ?, ?)",
 			Buffer.from(toBinary(ReportMetricsResponseSchema, answer)),
