@@ -35,5 +35,6 @@ async function work(): Promise<never> {
 }
 
 process.on("message", () => process.send?.(answered));
+process.once("disconnect", () => process.exit());
 // The bench goes with its clients.
 await Promise.all(Array.from({ length: Number(count) }, work));

@@ -124,6 +124,8 @@ const abuses: Record<string, Abuse> = {
 		}),
 };
 
+process.once("disconnect", () => process.exit());
+
 let opened = 0;
 for (let i = 0; i < Number(count); i++) {
 	const abuse = abuses[kinds[i % kinds.length] ?? ""];

@@ -288,9 +288,9 @@ class IncomingCall extends ServerInterceptingCall {
 	/** Ends the call in its time: who is refused at once calls again at once. */
 	async #refuseForNow(error: unknown): Promise<void> {
 		const { limits } = this.#host;
-		if (await limits.untilRefused(this.#peer)) {
-			narrow(this.#stream?.session, limits.fewestOf(this.#peer), limits.maxCallsPerConnection);
-		}
+		await limits.untilRefused(this.#peer, () =>
+			narrow(this.#stream?.session, limits.fewestOf(this.#peer), limits.maxCallsPerConnection),
+		);
 		this.#refuse(error);
 	}
 

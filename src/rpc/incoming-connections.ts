@@ -33,6 +33,8 @@ interface Incoming {
 	hasCalled: boolean;
 	/** Whether there was a call that only those may make who are let in. */
 	isKnown: boolean;
+	/** Whether it has said something else than HTTP/2, and is kept only so that it does not come again at once. */
+	isOver: boolean;
 }
 
 /** How many connections beyond the limit are taken, to be told what is wrong. */
@@ -71,7 +73,7 @@ export class IncomingConnections {
 		}
 		socket.setNoDelay(true);
 		const spoken = this.#tls === undefined ? socket : undefined;
-		const rest = { calls: 0, idleSince: performance.now(), hasCalled: false, isKnown: false };
+		const rest = { calls: 0, idleSince: performance.now(), hasCalled: false, isKnown: false, isOver: false };
 		const incoming: Incoming = { socket, spoken, isExtra, ...rest };
 		const ends = endsOf(socket);
 		const peer = peerOf(socket);
@@ -105,7 +107,7 @@ export class IncomingConnections {
 	#begin(incoming: Incoming, ends: string): void {
 		const { socket } = incoming;
 		if (this.#tls === undefined) {
-			this.#greet(socket);
+			this.#greet(incoming, socket);
 		} else {
 			this.#shaking.set(ends, incoming);
 			this.#tls.emit("connection", socket);
@@ -175,8 +177,11 @@ export class IncomingConnections {
 		}
 	}
 
-	/** Hands over a connection once it has sent HTTP/2's greeting. One that sends something else is cut: it costs little so. */
-	#greet(spoken: Socket): void {
+	/**
+	 * Hands over a connection once it has sent HTTP/2's greeting. One that sends something else is told so; if its caller does
+	 * not close it then, it is as good as silent, and costs less than those that the caller would open next.
+	 */
+	#greet(incoming: Incoming, spoken: Socket): void {
 		let said = Buffer.alloc(0);
 		const onReadable = () => {
 			const more: Buffer | null = spoken.read();
@@ -187,7 +192,10 @@ export class IncomingConnections {
 			if (!http2Greeting.subarray(0, said.length).equals(said.subarray(0, http2Greeting.length))) {
 				spoken.off("readable", onReadable);
 				// A client of TLS sees by any words that this is none.
-				spoken.end(speaksHttp1(said) ? wrongPort : farewell, () => spoken.destroy());
+				spoken.end(speaksHttp1(said) ? wrongPort : farewell);
+				incoming.isOver = true;
+				incoming.idleSince = Number.NEGATIVE_INFINITY;
+				hearOut(spoken);
 			} else if (said.length >= http2Greeting.length) {
 				spoken.off("readable", onReadable);
 				spoken.unshift(said);
@@ -209,7 +217,7 @@ export class IncomingConnections {
 				return;
 			}
 			incoming.spoken = spoken;
-			this.#greet(spoken);
+			this.#greet(incoming, spoken);
 		});
 		// The caller is told by TLS; on this side it is no more than a caller who was not let in.
 		server.on("tlsClientError", (_error, spoken) => void spoken.destroy());
@@ -241,10 +249,23 @@ function comesBefore(one: Incoming, other: Incoming): boolean {
 	return one.isKnown === other.isKnown ? one.idleSince < other.idleSince : other.isKnown;
 }
 
+/** Reads what else is said, to learn when its caller closes a connection; not for ever. */
+function hearOut(spoken: Socket): void {
+	const until = spoken.bytesRead + mostHeard;
+	spoken.on("data", () => {
+		if (spoken.bytesRead > until) {
+			spoken.pause();
+		}
+	});
+}
+
+/** How many bytes are read of what is no HTTP/2. */
+const mostHeard = 64 * 1024;
+
 /** Cuts one that has not greeted: it has no call. */
-function cutIfSilent({ socket, spoken }: Incoming): void {
+function cutIfSilent({ socket, spoken, isOver }: Incoming): void {
 	// Of a TLS socket these are the bytes of what was said, without the handshake.
-	if (spoken === undefined || spoken.bytesRead < http2Greeting.length) {
+	if (isOver || spoken === undefined || spoken.bytesRead < http2Greeting.length) {
 		socket.destroy();
 	}
 }

@@ -64,6 +64,38 @@ describe("a connection", { timeout: 60_000 }, () => {
 		await waitUntil("they are gone", () => count() === 1);
 	});
 
+	it("that says anything else and stays is no better off than one that says nothing", async () => {
+		const { server, info, count } = await startInfoServer({ maxConnections: 2, greetingMs: 20_000 });
+		const words = ["\u0016\u0003\u0001", "x".repeat(1024 * 1024)];
+		const stubborn = words.map(async (said) => {
+			const socket = connect({ port: server.port, host: "127.0.0.1", allowHalfOpen: true });
+			socket.on("error", () => {});
+			after(() => socket.destroy());
+			socket.write(said);
+			const [answer] = await once(socket, "data");
+			return { socket, answer };
+		});
+		const [first, second] = await Promise.all(stubborn);
+		assert.deepEqual([first?.answer[3], second?.answer[3]], [7, 7]);
+		assert.equal(count(), 2);
+		// It makes room at once for who speaks HTTP/2, though it may stay for as long as one that says nothing.
+		await info(10_000);
+		assert.equal(count(), 2);
+		// Nor does it hold up the end of the server.
+		await server.close(120_000);
+		await waitUntil("all are gone", () => count() === 0);
+	});
+
+	it("that says anything else and stays is cut when one that says nothing would be", async () => {
+		const { server, count } = await startInfoServer({ greetingMs: 200 });
+		const socket = connect({ port: server.port, host: "127.0.0.1", allowHalfOpen: true });
+		socket.on("error", () => {});
+		after(() => socket.destroy());
+		socket.write("x".repeat(1024 * 1024));
+		await once(socket, "data");
+		await waitUntil("it is cut", () => count() === 0);
+	});
+
 	it("that speaks HTTP/1 is told which port does", async () => {
 		const { server } = await startInfoServer();
 		const answer = await fetch(`http://${server.address}/health`);

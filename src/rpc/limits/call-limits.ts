@@ -23,7 +23,7 @@ export class CallLimits {
 	readonly #open: OpenCalls;
 	readonly #openOfHealth = new OpenCalls(healthLimits);
 	/** The refusals of each connection. */
-	readonly #refusals = new Pace({ burst: 20, apartMs: 250, mostMs: 1_000 });
+	readonly #refusals = new Pace({ burst: 10, apartMs: 1_000, mostMs: 2_000 });
 	/** The calls under way that a connection may have. Clients of gRPC are told, and let more wait on their side. */
 	readonly maxCallsPerConnection: number;
 
@@ -58,21 +58,23 @@ export class CallLimits {
 		}
 	}
 
-	/** Returns how many calls a connection may have at least by now, with those that it has. */
+	/** Returns how many calls a connection is to have that is refused again and again: what it has, and two to try. */
 	fewestOf(peer: string): number {
-		return this.#open.countOf(peer) + this.#openOfHealth.countOf(peer) + fewestCalls;
+		return Math.max(fewestCalls, this.#open.countOf(peer) + this.#openOfHealth.countOf(peer) + 2);
 	}
 
 	/**
-	 * Waits until a call of a connection may be refused, and tells whether it had to. A caller who calls again at once is
-	 * refused again, and could keep a server busy with nothing else.
+	 * Waits until a call of a connection may be refused. A caller who calls again at once is refused again, and could keep a
+	 * server busy with nothing else.
+	 *
+	 * @param onWait Called first, if it may not at once.
 	 */
-	async untilRefused(peer: string): Promise<boolean> {
+	async untilRefused(peer: string, onWait?: () => void): Promise<void> {
 		const waitMs = this.#refusals.count(peer);
 		if (waitMs > 0) {
+			onWait?.();
 			await setTimeout(waitMs, undefined, { ref: false });
 		}
-		return waitMs > 0;
 	}
 
 	/**

@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { once } from "node:events";
 import { after, describe, it } from "node:test";
 import { Client, credentials, Metadata, type StatusObject } from "@grpc/grpc-js";
 import { MetricService } from "../../../src/gen/millrace/v1/metric_service_pb.js";
@@ -9,6 +10,7 @@ import { CallLimits } from "../../../src/rpc/limits/call-limits.js";
 import { LimitGate } from "../../../src/rpc/limits/limit-gate.js";
 import { defaultLimits, type Limits, limitsOf } from "../../../src/rpc/limits/limits.js";
 import { errorWith } from "../../support/error-with.js";
+import { messageHead, rawCall, rawSession } from "../../support/raw-grpc.js";
 import { startRpcServer } from "../../support/start-rpc-server.js";
 import { startServerWithAccounts } from "../../support/start-server-with-accounts.js";
 import { waitUntil } from "../../support/wait-until.js";
@@ -202,6 +204,24 @@ describe("the limit of streams", { timeout: 60_000 }, () => {
 		}
 		await refused;
 		assert.equal(answered(), calls);
+	});
+
+	it("is told to who tries it again and again by the transport, which lets a client wait on its side", async () => {
+		const { server } = await startLimitedServer({ maxStreamsPerConnection: 8 });
+		const session = rawSession(server.address);
+		await once(session, "remoteSettings");
+		assert.equal(session.remoteSettings.maxConcurrentStreams, 16);
+		const path = "/millrace.v1.MetricService/StreamTrialMetrics";
+		const narrowed = once(session, "remoteSettings");
+		const tries = Array.from({ length: 24 }, () => {
+			const { stream, ended } = rawCall(session, path);
+			stream.end(messageHead(0));
+			return ended;
+		});
+		await narrowed;
+		// Those that are open, and two to try.
+		assert.equal(session.remoteSettings.maxConcurrentStreams, 10);
+		assert.equal((await Promise.race(tries)).code, 8);
 	});
 
 	it("lets one more in once one has ended, for which our client waits", async () => {
