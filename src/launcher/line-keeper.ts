@@ -8,7 +8,7 @@ import { parseLogLevel } from "../sdk/log-level.js";
 import { LogShipper } from "../sdk/log-shipper.js";
 import type { PrintedLine } from "./launch.js";
 
-/** How patient the end is with the last lines, in milliseconds: with a server that was reached, and with one that was not. */
+/** How patient the end is with the last lines, in milliseconds: with a server that was reached, and with one not yet reached. */
 const patienceMs = 5_000;
 const unreachedMs = 1_000;
 
@@ -59,7 +59,7 @@ export class LineKeeper {
 
 	/** Sends the last lines, as `LogShipper.close` does. Returns how many could not be sent. */
 	async close(): Promise<number> {
-		const lost = await this.#shipper.close(this.#connection.channel.reached ? patienceMs : unreachedMs);
+		const lost = await this.#shipper.close(patienceMs, this.#connection.channel.reached ? patienceMs : unreachedMs);
 		this.#connection.close();
 		return lost;
 	}

@@ -1,5 +1,5 @@
 /** Returns the host and the port of `host:port`, for a connection to it. */
-export function placeOf(address: string): { host: string; port: number } {
+export function hostAndPort(address: string): { host: string; port: number } {
 	return { host: hostOf(address), port: Number(address.slice(address.lastIndexOf(":") + 1)) };
 }
 

@@ -1,5 +1,5 @@
 import { connect } from "node:net";
-import { placeOf } from "./host-of.js";
+import { hostAndPort } from "./host-of.js";
 import { http2Greeting } from "./http2-greeting.js";
 import { probe } from "./probe.js";
 
@@ -11,7 +11,7 @@ const http1 = "HTTP/1.";
 
 /** Finds out whether a server answers the greeting of HTTP/2, in plain text, by HTTP/1; false if nobody answers in time. */
 export function answersByHttp1(address: string, signal?: AbortSignal): Promise<boolean> {
-	const socket = connect(placeOf(address));
+	const socket = connect(hostAndPort(address));
 	return probe(socket, false, signal, (settle) => {
 		let start = "";
 		socket.on("data", (piece) => {

@@ -6,6 +6,7 @@ import {
 	ServerInterceptingCall,
 	type ServerInterceptingCallInterface,
 	type ServerInterceptor,
+	status as Status,
 } from "@grpc/grpc-js";
 import { MillraceError } from "../errors.js";
 import { AdmittedCall, callerGone } from "./admitted-call.js";
@@ -18,6 +19,7 @@ import { narrow } from "./narrow.js";
 import { pushbackOf, refusedForNow } from "./pushback.js";
 import { toStatus } from "./status.js";
 
+type EndStatus = Parameters<ServerInterceptingCallInterface["sendStatus"]>[0];
 type Listener = Parameters<ServerInterceptingCallInterface["start"]>[0];
 
 /** Calls that were let in and whose handler has not begun, by their metadata. */
@@ -80,6 +82,8 @@ class IncomingCall extends ServerInterceptingCall {
 	#reception: Reception | undefined;
 	#request: { readonly message: unknown } | undefined;
 	#hasAnswered = false;
+	/** Whether it is to be refused, and waits for that. */
+	#isRefused = false;
 	/** The requests of a talk that have come, less the answers that were taken. */
 	#unanswered = 0;
 
@@ -134,7 +138,22 @@ class IncomingCall extends ServerInterceptingCall {
 		});
 	}
 
+	override sendStatus(status: EndStatus): void {
+		if (status.code === Status.OK) {
+			this.#entrance.connections.noteAnswered(this.#peer);
+		}
+		super.sendStatus(status);
+	}
+
 	async #enter(metadata: Metadata, listener: Listener): Promise<void> {
+		const { connections } = this.#entrance;
+		const isCrowded = connections.beginCall(this.#peer);
+		this.#ends.add(() => connections.endCall(this.#peer));
+		if (isCrowded) {
+			// The connection goes soon. Its caller is to know why.
+			this.#refuse(crowded);
+			return;
+		}
 		try {
 			await this.#admit(metadata);
 		} catch (error) {
@@ -159,14 +178,6 @@ class IncomingCall extends ServerInterceptingCall {
 		const { connections } = this.#entrance;
 		const { limits } = this.#host;
 		const { method, limited } = this.#called;
-		const isCrowded = connections.beginCall(this.#peer);
-		this.#ends.add(() => connections.endCall(this.#peer));
-		if (isCrowded) {
-			throw refusedForNow(
-				"the server has as many connections as it takes; close some, or start it with a larger --max-connections",
-				1_000,
-			);
-		}
 		const metadataBytes = sizeOf(metadata);
 		this.#ends.add(limits.begin(this.#peer, limited, metadataBytes));
 		if (method === undefined) {
@@ -234,6 +245,9 @@ class IncomingCall extends ServerInterceptingCall {
 	}
 
 	#receive(message: unknown, listener: Listener): void {
+		if (this.#isRefused) {
+			return;
+		}
 		if (this.#called.isTalk) {
 			this.#endReception();
 			this.#unanswered += 1;
@@ -254,6 +268,9 @@ class IncomingCall extends ServerInterceptingCall {
 
 	/** Hands the request on, once it is whole and, if it is large, there is the memory to handle it. */
 	#deliver(listener: Listener): void {
+		if (this.#isRefused) {
+			return;
+		}
 		const message = this.#request?.message;
 		clearTimeout(this.#timer);
 		if (message === undefined && !this.#called.isTalk) {
@@ -288,9 +305,14 @@ class IncomingCall extends ServerInterceptingCall {
 	/** Ends the call in its time: who is refused at once calls again at once. */
 	async #refuseForNow(error: unknown): Promise<void> {
 		const { limits } = this.#host;
-		await limits.untilRefused(this.#peer, () =>
-			narrow(this.#stream?.session, limits.fewestOf(this.#peer), limits.maxCallsPerConnection),
-		);
+		this.#isRefused = true;
+		this.#stream?.pause();
+		await limits.untilRefused(this.#peer, this.#gone.signal, () => {
+			// A caller whose other calls are answered is none who does nothing but be refused, and those were to wait for these.
+			if (!this.#entrance.connections.isServed(this.#peer)) {
+				narrow(this.#stream?.session, limits.narrowedTo(this.#peer), limits.maxCallsPerConnection);
+			}
+		});
 		this.#refuse(error);
 	}
 
@@ -325,6 +347,11 @@ class IncomingCall extends ServerInterceptingCall {
 	}
 }
 
+const crowded = refusedForNow(
+	"the server has as many connections as it takes; close some, or start it with a larger --max-connections",
+	1_000,
+);
+
 /** How many requests of reflection a call may have unanswered. */
 const mostUnanswered = 1_000;
 
@@ -340,7 +367,7 @@ function lateRequest(ms: number): MillraceError {
  * Returns the HTTP/2 stream of a call, which grpc-js keeps to itself: nothing else tells how much of a request has come,
  * or ends a call that is not read. Without it, as in a version that names it otherwise, large requests find no limit.
  */
-export function streamOf(call: ServerInterceptingCallInterface): ServerHttp2Stream | undefined {
+function streamOf(call: ServerInterceptingCallInterface): ServerHttp2Stream | undefined {
 	const stream: unknown = Reflect.get(call, "stream");
 	return stream instanceof Duplex ? (stream as ServerHttp2Stream) : undefined;
 }

@@ -33,12 +33,18 @@ interface Incoming {
 	hasCalled: boolean;
 	/** Whether there was a call that only those may make who are let in. */
 	isKnown: boolean;
+	/** When a call on it was answered last. */
+	answeredAt: number;
 	/** Whether it has said something else than HTTP/2, and is kept only so that it does not come again at once. */
 	isOver: boolean;
 }
 
 /** How many connections beyond the limit are taken, to be told what is wrong. */
 const crowd = 32;
+/** How many are kept that have said something else than HTTP/2. */
+const mostOver = 500;
+/** For how long a connection counts as served after an answer, in milliseconds. */
+const servedMs = 10_000;
 
 /** The open connections of a server, TLS included. One that does not speak is cut. */
 export class IncomingConnections {
@@ -50,6 +56,8 @@ export class IncomingConnections {
 	/** The connections that ended without a call, by the host that they came from. */
 	readonly #useless = new Pace({ burst: 100, apartMs: 20, mostMs: 200 });
 	readonly #tls: TlsServer | undefined;
+	#over = 0;
+	#isClosing = false;
 
 	constructor(options: IncomingOptions) {
 		this.#options = options;
@@ -73,8 +81,14 @@ export class IncomingConnections {
 		}
 		socket.setNoDelay(true);
 		const spoken = this.#tls === undefined ? socket : undefined;
-		const rest = { calls: 0, idleSince: performance.now(), hasCalled: false, isKnown: false, isOver: false };
-		const incoming: Incoming = { socket, spoken, isExtra, ...rest };
+		const uses = {
+			calls: 0,
+			idleSince: performance.now(),
+			hasCalled: false,
+			isKnown: false,
+			answeredAt: Number.NEGATIVE_INFINITY,
+		};
+		const incoming: Incoming = { socket, spoken, isExtra, ...uses, isOver: false };
 		const ends = endsOf(socket);
 		const peer = peerOf(socket);
 		const host = String(socket.remoteAddress);
@@ -90,9 +104,11 @@ export class IncomingConnections {
 			if (!incoming.hasCalled) {
 				this.#useless.count(host);
 			}
+			this.#over -= incoming.isOver ? 1 : 0;
 			this.#open.delete(incoming);
-			this.#byPeer.delete(peer);
-			this.#shaking.delete(ends);
+			// The end of this one may be noticed after its caller has come again by the same port.
+			forget(this.#byPeer, peer, incoming);
+			forget(this.#shaking, ends, incoming);
 			this.#options.onCount(this.#open.size);
 		});
 		this.#open.add(incoming);
@@ -138,6 +154,19 @@ export class IncomingConnections {
 		}
 	}
 
+	/** Takes note that a call was answered, and not refused. */
+	noteAnswered(peer: string): void {
+		const calling = this.#byPeer.get(peer);
+		if (calling !== undefined) {
+			calling.answeredAt = performance.now();
+		}
+	}
+
+	/** Whether a call of a connection was answered lately. */
+	isServed(peer: string): boolean {
+		return performance.now() - (this.#byPeer.get(peer)?.answeredAt ?? Number.NEGATIVE_INFINITY) < servedMs;
+	}
+
 	/** Takes note that a call has ended. */
 	endCall(peer: string): void {
 		const calling = this.#byPeer.get(peer);
@@ -154,6 +183,7 @@ export class IncomingConnections {
 		for (const incoming of this.#open) {
 			if (
 				incoming.calls === 0 &&
+				!incoming.socket.destroyed &&
 				incoming.idleSince < latest &&
 				(found === undefined || comesBefore(incoming, found))
 			) {
@@ -163,8 +193,9 @@ export class IncomingConnections {
 		found?.socket.destroy();
 	}
 
-	/** Cuts the connections that have not greeted: no call is lost with them. */
+	/** Cuts the connections that have not greeted, and from now on those that do not greet: no call is lost with them. */
 	cutSilent(): void {
+		this.#isClosing = true;
 		for (const incoming of this.#open) {
 			cutIfSilent(incoming);
 		}
@@ -192,10 +223,14 @@ export class IncomingConnections {
 			if (!http2Greeting.subarray(0, said.length).equals(said.subarray(0, http2Greeting.length))) {
 				spoken.off("readable", onReadable);
 				// A client of TLS sees by any words that this is none.
-				spoken.end(speaksHttp1(said) ? wrongPort : farewell);
-				incoming.isOver = true;
-				incoming.idleSince = Number.NEGATIVE_INFINITY;
-				hearOut(spoken);
+				const isKept = !this.#isClosing && this.#over < mostOver;
+				spoken.end(speaksHttp1(said) ? wrongPort : farewell, isKept ? undefined : () => spoken.destroy());
+				if (isKept) {
+					this.#over += 1;
+					incoming.isOver = true;
+					incoming.idleSince = Number.NEGATIVE_INFINITY;
+					hearOut(spoken);
+				}
 			} else if (said.length >= http2Greeting.length) {
 				spoken.off("readable", onReadable);
 				spoken.unshift(said);
@@ -247,6 +282,12 @@ function ignore(): void {}
 
 function comesBefore(one: Incoming, other: Incoming): boolean {
 	return one.isKnown === other.isKnown ? one.idleSince < other.idleSince : other.isKnown;
+}
+
+function forget(connections: Map<string, Incoming>, name: string, incoming: Incoming): void {
+	if (connections.get(name) === incoming) {
+		connections.delete(name);
+	}
 }
 
 /** Reads what else is said, to learn when its caller closes a connection; not for ever. */

@@ -1,7 +1,7 @@
 import { X509Certificate } from "node:crypto";
 import { connect } from "node:tls";
 import { askedName, type ChannelTls, identityCheck } from "./channel-tls.js";
-import { placeOf } from "./host-of.js";
+import { hostAndPort } from "./host-of.js";
 import { probe } from "./probe.js";
 
 /** What came of speaking TLS to a server. */
@@ -27,7 +27,7 @@ export function probeTls(address: string, tls: ChannelTls, signal?: AbortSignal)
 	const { ca, cert, key } = tls;
 	const servername = askedName(address, tls);
 	const socket = connect({
-		...placeOf(address),
+		...hostAndPort(address),
 		...{ ca, cert, key },
 		...(servername !== undefined && { servername }),
 		checkServerIdentity: identityCheck(address, tls),

@@ -68,13 +68,13 @@ export class LogShipper {
 	}
 
 	/**
-	 * Sends what is queued, and ends: also when the server takes nothing for `patienceMs`, and in any case after twelve
-	 * times that. Returns how many lines could not be sent.
+	 * Sends what is queued, and ends: also when the server takes nothing for `patienceMs`, or at first for `firstMs`, and in
+	 * any case after twelve times the former. Returns how many lines could not be sent.
 	 */
-	async close(patienceMs: number): Promise<number> {
+	async close(patienceMs: number, firstMs = patienceMs): Promise<number> {
 		this.#isClosing = true;
 		const stop = () => this.#stopped.abort();
-		let patience = setTimeout(stop, patienceMs);
+		let patience = setTimeout(stop, firstMs);
 		const most = setTimeout(stop, 12 * patienceMs);
 		this.#onAnswer = () => {
 			clearTimeout(patience);

@@ -87,7 +87,7 @@ describe("a connection", { timeout: 60_000 }, () => {
 	});
 
 	it("that says anything else and stays is cut when one that says nothing would be", async () => {
-		const { server, count } = await startInfoServer({ greetingMs: 200 });
+		const { server, count } = await startInfoServer({ greetingMs: 2_000 });
 		const socket = connect({ port: server.port, host: "127.0.0.1", allowHalfOpen: true });
 		socket.on("error", () => {});
 		after(() => socket.destroy());

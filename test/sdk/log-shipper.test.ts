@@ -1,10 +1,11 @@
 import assert from "node:assert/strict";
 import { after, describe, it } from "node:test";
+import { setImmediate } from "node:timers/promises";
 import { MillraceError } from "../../src/errors.js";
 import { openConnection } from "../../src/sdk/connection.js";
 import { Client } from "../../src/sdk/index.js";
 import { LogQueue } from "../../src/sdk/log-queue.js";
-import { LogShipper } from "../../src/sdk/log-shipper.js";
+import { LogShipper, type LogShipperOptions } from "../../src/sdk/log-shipper.js";
 import { startTrial } from "../server/start-trial.js";
 import { startCutProxy } from "../support/cut-proxy.js";
 import { startTestServer } from "../support/start-test-server.js";
@@ -100,6 +101,29 @@ describe("LogShipper", { timeout: 120_000 }, () => {
 		const start = Date.now();
 		assert.equal(await shipper.close(300), 51);
 		assert.ok(Date.now() - start < 5_000);
+	});
+
+	it("is as patient as ever with a server that answers at last", async (test) => {
+		const calls: { answer: () => void; signal: AbortSignal | undefined }[] = [];
+		const writeLogs: LogShipperOptions["logs"]["writeLogs"] = (_, options) =>
+			new Promise((resolve) => calls.push({ answer: () => resolve({} as never), signal: options?.signal }));
+		const shipper = new LogShipper({ logs: { writeLogs }, trialId: 1 });
+		for (let line = 0; line < 10_000; line++) {
+			shipper.add({ text: String(line) });
+		}
+		test.mock.timers.enable({ apis: ["setTimeout"] });
+		const closed = shipper.close(5_000, 1_000);
+		// The lines in two calls, and one that says that they were the last.
+		for (const [index, ms] of [900, 4_900, 4_900].entries()) {
+			while (calls.length === index) {
+				await setImmediate();
+			}
+			test.mock.timers.tick(ms);
+			assert.equal(calls[index]?.signal?.aborted, false);
+			calls[index]?.answer();
+		}
+		assert.equal(await closed, 0);
+		assert.equal(calls.length, 3);
 	});
 
 	it("gives up where the trial is gone, and leaves out what the server refuses", async () => {

@@ -58,22 +58,22 @@ export class CallLimits {
 		}
 	}
 
-	/** Returns how many calls a connection is to have that is refused again and again: what it has, and two to try. */
-	fewestOf(peer: string): number {
+	/** Returns how many calls a connection may try to have that is refused again and again: those that it has, and two. */
+	narrowedTo(peer: string): number {
 		return Math.max(fewestCalls, this.#open.countOf(peer) + this.#openOfHealth.countOf(peer) + 2);
 	}
 
 	/**
-	 * Waits until a call of a connection may be refused. A caller who calls again at once is refused again, and could keep a
-	 * server busy with nothing else.
+	 * Waits until a call of a connection may be refused, or is gone. A caller who calls again at once is refused again, and
+	 * could keep a server busy with nothing else.
 	 *
 	 * @param onWait Called first, if it may not at once.
 	 */
-	async untilRefused(peer: string, onWait?: () => void): Promise<void> {
+	async untilRefused(peer: string, gone: AbortSignal, onWait?: () => void): Promise<void> {
 		const waitMs = this.#refusals.count(peer);
 		if (waitMs > 0) {
 			onWait?.();
-			await setTimeout(waitMs, undefined, { ref: false });
+			await setTimeout(waitMs, undefined, { ref: false, signal: gone }).catch(() => {});
 		}
 	}
 

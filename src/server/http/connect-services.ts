@@ -95,7 +95,7 @@ export class ConnectServices {
 			} catch (error) {
 				call?.end(error);
 				if (pushbackOf(error) !== undefined) {
-					await this.#host.limits.untilRefused(peer);
+					await this.#host.limits.untilRefused(peer, gone.signal);
 				}
 				const failure = this.#failure(method, error);
 				if (speak === undefined) {

@@ -56,6 +56,26 @@ describe("MemoryPool", () => {
 		assert.deepEqual(lent, ["small", "large"]);
 	});
 
+	it("lets who waits do so for a time only, which ends with the loan", (test) => {
+		test.mock.timers.enable({ apis: ["setTimeout"] });
+		const pool = new MemoryPool(100);
+		const { lent, ask } = asker(pool);
+		const over: string[] = [];
+		const loans = ["lent", "patient", "gone", "impatient"].map((name) => ({ name, loan: ask(name, 100) }));
+		for (const [index, { name, loan }] of loans.entries()) {
+			loan.waitAtMost(name === "impatient" ? 500 : 1_000 + index, () => over.push(name));
+		}
+		const [first, , gone] = loans;
+		test.mock.timers.tick(500);
+		assert.deepEqual(over, ["impatient"]);
+		gone?.loan.end();
+		first?.loan.end();
+		assert.deepEqual(lent, ["lent", "patient"]);
+		test.mock.timers.tick(10_000);
+		assert.deepEqual(over, ["impatient"]);
+		assert.deepEqual(pool.waiting, []);
+	});
+
 	it("takes back once, and lets go of those who wait no more", () => {
 		const pool = new MemoryPool(100);
 		const { lent, ask } = asker(pool);
