@@ -11,6 +11,7 @@ import {
 import { MillraceError } from "../errors.js";
 import { AdmittedCall, callerGone } from "./admitted-call.js";
 import type { CallHost } from "./handler.js";
+import type { IncomingConnection } from "./incoming-connection.js";
 import type { IncomingConnections } from "./incoming-connections.js";
 import type { CallKind } from "./limits/call-limits.js";
 import { mostUnpacked, type Reception, smallRequest } from "./limits/request-memory.js";
@@ -78,6 +79,7 @@ class IncomingCall extends ServerInterceptingCall {
 	readonly #ends = new Set<() => void>();
 	/** The most bytes of its request. */
 	#mostBytes = smallRequest;
+	#connection: IncomingConnection | undefined;
 	#timer: NodeJS.Timeout | undefined;
 	#reception: Reception | undefined;
 	#request: { readonly message: unknown } | undefined;
@@ -139,17 +141,17 @@ class IncomingCall extends ServerInterceptingCall {
 	}
 
 	override sendStatus(status: EndStatus): void {
-		if (status.code === Status.OK) {
-			this.#entrance.connections.noteAnswered(this.#peer);
+		if (status.code === Status.OK && this.#called.method !== undefined) {
+			this.#connection?.noteAnswered();
 		}
 		super.sendStatus(status);
 	}
 
 	async #enter(metadata: Metadata, listener: Listener): Promise<void> {
-		const { connections } = this.#entrance;
-		const isCrowded = connections.beginCall(this.#peer);
-		this.#ends.add(() => connections.endCall(this.#peer));
-		if (isCrowded) {
+		const connection = this.#entrance.connections.beginCall(this.#peer);
+		this.#connection = connection;
+		this.#ends.add(() => connection?.endCall());
+		if (connection?.isExtra) {
 			// The connection goes soon. Its caller is to know why.
 			this.#refuse(crowded);
 			return;
@@ -175,7 +177,6 @@ class IncomingCall extends ServerInterceptingCall {
 	}
 
 	async #admit(metadata: Metadata): Promise<void> {
-		const { connections } = this.#entrance;
 		const { limits } = this.#host;
 		const { method, limited } = this.#called;
 		const metadataBytes = sizeOf(metadata);
@@ -189,7 +190,7 @@ class IncomingCall extends ServerInterceptingCall {
 		const arrival = { gone, peer: this.#peer, metadataBytes, authorization: authorization?.toString() };
 		const admitted = await AdmittedCall.enter(this.#host, method, arrival);
 		if (admitted.context.caller.kind !== "anonymous") {
-			connections.noteKnown(this.#peer);
+			this.#connection?.noteKnown();
 		}
 		this.#mostBytes = admitted.maxRequestBytes;
 		admittedCalls.set(metadata, admitted);
@@ -279,7 +280,7 @@ class IncomingCall extends ServerInterceptingCall {
 		}
 		const begin = () => {
 			this.#endReception();
-			if (this.#gone.signal.aborted) {
+			if (this.#gone.signal.aborted || this.#isRefused) {
 				return;
 			}
 			if (message !== undefined) {
@@ -304,12 +305,18 @@ class IncomingCall extends ServerInterceptingCall {
 
 	/** Ends the call in its time: who is refused at once calls again at once. */
 	async #refuseForNow(error: unknown): Promise<void> {
+		if (this.#gone.signal.aborted) {
+			// Nobody would resume its stream.
+			return;
+		}
 		const { limits } = this.#host;
 		this.#isRefused = true;
+		this.#request = undefined;
+		this.#endReception();
 		this.#stream?.pause();
 		await limits.untilRefused(this.#peer, this.#gone.signal, () => {
-			// A caller whose other calls are answered is none who does nothing but be refused, and those were to wait for these.
-			if (!this.#entrance.connections.isServed(this.#peer)) {
+			// Calls that are answered would have to wait on their caller's side for those that are refused.
+			if (!this.#connection?.isServed) {
 				narrow(this.#stream?.session, limits.narrowedTo(this.#peer), limits.maxCallsPerConnection);
 			}
 		});

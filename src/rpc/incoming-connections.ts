@@ -1,6 +1,7 @@
 import type { Socket } from "node:net";
 import { createServer, type Server as TlsServer } from "node:tls";
 import { http2Greeting } from "./http2-greeting.js";
+import { IncomingConnection } from "./incoming-connection.js";
 import { Pace } from "./limits/pace.js";
 import { peerOf } from "./peer-of.js";
 import { type ServerTls, tlsServerOptions } from "./server-tls.js";
@@ -19,45 +20,22 @@ export interface IncomingOptions {
 	readonly onCount: (count: number) => void;
 }
 
-interface Incoming {
-	readonly socket: Socket;
-	/** Where HTTP/2 is spoken; undefined until the TLS handshake is done. */
-	spoken: Socket | undefined;
-	/** Whether it was one too many when it came. */
-	isExtra: boolean;
-	/** The calls that are under way. */
-	calls: number;
-	/** Since when it is open, or has had no call under way. */
-	idleSince: number;
-	/** Whether there was ever a call on it. */
-	hasCalled: boolean;
-	/** Whether there was a call that only those may make who are let in. */
-	isKnown: boolean;
-	/** When a call on it was answered last. */
-	answeredAt: number;
-	/** Whether it has said something else than HTTP/2, and is kept only so that it does not come again at once. */
-	isOver: boolean;
-}
-
 /** How many connections beyond the limit are taken, to be told what is wrong. */
 const crowd = 32;
 /** How many are kept that have said something else than HTTP/2. */
 const mostOver = 500;
-/** For how long a connection counts as served after an answer, in milliseconds. */
-const servedMs = 10_000;
 
 /** The open connections of a server, TLS included. One that does not speak is cut. */
 export class IncomingConnections {
 	readonly #options: IncomingOptions;
-	readonly #open = new Set<Incoming>();
-	readonly #byPeer = new Map<string, Incoming>();
+	readonly #open = new Set<IncomingConnection>();
+	readonly #byPeer = new Map<string, IncomingConnection>();
 	/** Those in their handshake, by both ends' addresses: nothing else leads from a socket to what TLS makes of it. */
-	readonly #shaking = new Map<string, Incoming>();
+	readonly #shaking = new Map<string, IncomingConnection>();
 	/** The connections that ended without a call, by the host that they came from. */
 	readonly #useless = new Pace({ burst: 100, apartMs: 20, mostMs: 200 });
 	readonly #tls: TlsServer | undefined;
 	#over = 0;
-	#isClosing = false;
 
 	constructor(options: IncomingOptions) {
 		this.#options = options;
@@ -71,28 +49,20 @@ export class IncomingConnections {
 
 	/** Takes a connection that was just accepted. */
 	accept(socket: Socket): void {
-		const isExtra = this.#open.size >= this.#options.maxConnections;
-		if (isExtra) {
+		if (this.#open.size >= this.#options.maxConnections) {
 			this.#cutIdle();
 		}
+		const isExtra = this.#open.size >= this.#options.maxConnections;
 		if (this.#open.size >= this.#options.maxConnections + crowd) {
 			socket.destroy();
 			return;
 		}
 		socket.setNoDelay(true);
-		const spoken = this.#tls === undefined ? socket : undefined;
-		const uses = {
-			calls: 0,
-			idleSince: performance.now(),
-			hasCalled: false,
-			isKnown: false,
-			answeredAt: Number.NEGATIVE_INFINITY,
-		};
-		const incoming: Incoming = { socket, spoken, isExtra, ...uses, isOver: false };
+		const incoming = new IncomingConnection(socket, isExtra);
 		const ends = endsOf(socket);
 		const peer = peerOf(socket);
 		const host = String(socket.remoteAddress);
-		const timer = setTimeout(() => cutIfSilent(incoming), this.#options.greetingMs).unref();
+		const timer = setTimeout(() => incoming.cutIfSilent(), this.#options.greetingMs).unref();
 		// Who connects again and again, and calls nothing, could keep a server busy with nothing else.
 		const waitMs = this.#useless.waitOf(host);
 		const start = waitMs > 0 ? setTimeout(() => this.#begin(incoming, ends), waitMs).unref() : undefined;
@@ -120,9 +90,10 @@ export class IncomingConnections {
 	}
 
 	/** Begins to listen to a connection. */
-	#begin(incoming: Incoming, ends: string): void {
+	#begin(incoming: IncomingConnection, ends: string): void {
 		const { socket } = incoming;
 		if (this.#tls === undefined) {
+			incoming.spoken = socket;
 			this.#greet(incoming, socket);
 		} else {
 			this.#shaking.set(ends, incoming);
@@ -130,74 +101,43 @@ export class IncomingConnections {
 		}
 	}
 
-	/** Takes note that a call begins, and tells whether its connection is one too many. */
-	beginCall(peer: string): boolean {
+	/**
+	 * Takes note that a call begins. Returns its connection, whose `endCall` is to be called once; undefined if that has gone.
+	 */
+	beginCall(peer: string): IncomingConnection | undefined {
 		const calling = this.#byPeer.get(peer);
 		if (calling === undefined) {
-			return false;
+			return undefined;
 		}
-		calling.calls += 1;
-		calling.hasCalled = true;
+		calling.beginCall();
 		calling.isExtra &&= this.#open.size > this.#options.maxConnections;
 		if (calling.isExtra) {
 			// It may come again, when there is room.
 			setTimeout(() => calling.isExtra && calling.socket.destroy(), crowdMs).unref();
 		}
-		return calling.isExtra;
-	}
-
-	/** Takes note that a call was let in that not everyone may make. */
-	noteKnown(peer: string): void {
-		const calling = this.#byPeer.get(peer);
-		if (calling !== undefined) {
-			calling.isKnown = true;
-		}
-	}
-
-	/** Takes note that a call was answered, and not refused. */
-	noteAnswered(peer: string): void {
-		const calling = this.#byPeer.get(peer);
-		if (calling !== undefined) {
-			calling.answeredAt = performance.now();
-		}
-	}
-
-	/** Whether a call of a connection was answered lately. */
-	isServed(peer: string): boolean {
-		return performance.now() - (this.#byPeer.get(peer)?.answeredAt ?? Number.NEGATIVE_INFINITY) < servedMs;
-	}
-
-	/** Takes note that a call has ended. */
-	endCall(peer: string): void {
-		const calling = this.#byPeer.get(peer);
-		if (calling !== undefined) {
-			calling.calls -= 1;
-			calling.idleSince = performance.now();
-		}
+		return calling;
 	}
 
 	/** Cuts the connection that has been idle the longest, of strangers first: clients of gRPC open another when they call. */
 	#cutIdle(): void {
 		const latest = performance.now() - this.#options.greetingMs;
-		let found: Incoming | undefined;
+		let found: IncomingConnection | undefined;
 		for (const incoming of this.#open) {
-			if (
-				incoming.calls === 0 &&
-				!incoming.socket.destroyed &&
-				incoming.idleSince < latest &&
-				(found === undefined || comesBefore(incoming, found))
-			) {
+			if (incoming.isIdleSince(latest) && (found === undefined || incoming.makesRoomBefore(found))) {
 				found = incoming;
 			}
 		}
-		found?.socket.destroy();
+		if (found !== undefined) {
+			// Its end takes a moment, and this one is to make room but once.
+			this.#open.delete(found);
+			found.socket.destroy();
+		}
 	}
 
-	/** Cuts the connections that have not greeted, and from now on those that do not greet: no call is lost with them. */
+	/** Cuts the connections that have not greeted: no call is lost with them. */
 	cutSilent(): void {
-		this.#isClosing = true;
 		for (const incoming of this.#open) {
-			cutIfSilent(incoming);
+			incoming.cutIfSilent();
 		}
 	}
 
@@ -212,7 +152,7 @@ export class IncomingConnections {
 	 * Hands over a connection once it has sent HTTP/2's greeting. One that sends something else is told so; if its caller does
 	 * not close it then, it is as good as silent, and costs less than those that the caller would open next.
 	 */
-	#greet(incoming: Incoming, spoken: Socket): void {
+	#greet(incoming: IncomingConnection, spoken: Socket): void {
 		let said = Buffer.alloc(0);
 		const onReadable = () => {
 			const more: Buffer | null = spoken.read();
@@ -223,12 +163,11 @@ export class IncomingConnections {
 			if (!http2Greeting.subarray(0, said.length).equals(said.subarray(0, http2Greeting.length))) {
 				spoken.off("readable", onReadable);
 				// A client of TLS sees by any words that this is none.
-				const isKept = !this.#isClosing && this.#over < mostOver;
+				const isKept = this.#over < mostOver;
 				spoken.end(speaksHttp1(said) ? wrongPort : farewell, isKept ? undefined : () => spoken.destroy());
 				if (isKept) {
 					this.#over += 1;
-					incoming.isOver = true;
-					incoming.idleSince = Number.NEGATIVE_INFINITY;
+					incoming.noteOver();
 					hearOut(spoken);
 				}
 			} else if (said.length >= http2Greeting.length) {
@@ -280,11 +219,7 @@ const farewell = Buffer.from("\0\0\u0008\u0007\0\0\0\0\0\0\0\0\0\0\0\0\u0001", "
 
 function ignore(): void {}
 
-function comesBefore(one: Incoming, other: Incoming): boolean {
-	return one.isKnown === other.isKnown ? one.idleSince < other.idleSince : other.isKnown;
-}
-
-function forget(connections: Map<string, Incoming>, name: string, incoming: Incoming): void {
+function forget(connections: Map<string, IncomingConnection>, name: string, incoming: IncomingConnection): void {
 	if (connections.get(name) === incoming) {
 		connections.delete(name);
 	}
@@ -302,14 +237,6 @@ function hearOut(spoken: Socket): void {
 
 /** How many bytes are read of what is no HTTP/2. */
 const mostHeard = 64 * 1024;
-
-/** Cuts one that has not greeted: it has no call. */
-function cutIfSilent({ socket, spoken, isOver }: Incoming): void {
-	// Of a TLS socket these are the bytes of what was said, without the handshake.
-	if (isOver || spoken === undefined || spoken.bytesRead < http2Greeting.length) {
-		socket.destroy();
-	}
-}
 
 function endsOf({ localAddress, localPort, remoteAddress, remotePort }: Socket): string {
 	return [localAddress, localPort, remoteAddress, remotePort].join(" ");

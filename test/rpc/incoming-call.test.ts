@@ -10,6 +10,7 @@ import { createRpcClient } from "../../src/rpc/client.js";
 import { type Gate, openGate } from "../../src/rpc/gate.js";
 import type { ServiceHandlers } from "../../src/rpc/handler.js";
 import { createCallMemory } from "../../src/rpc/limits/call-memory.js";
+import { refusedForNow } from "../../src/rpc/pushback.js";
 import { messageHead, type RawCall, rawCall, rawSession } from "../support/raw-grpc.js";
 import { startRpcServer } from "../support/start-rpc-server.js";
 import { waitUntil } from "../support/wait-until.js";
@@ -134,6 +135,22 @@ describe("a call as it comes in", { timeout: 60_000 }, () => {
 			read += reports.length;
 		}
 		assert.equal(read, steps);
+	});
+
+	it("that is over before it is refused keeps nothing", async () => {
+		const refusal = refusedForNow("try again", 100);
+		const { server } = await startMetricServer({ gate: { admit: () => Promise.reject(refusal) } });
+		const session = rawSession(server.address);
+		for (let count = 0; count < 20; count++) {
+			// The transport ends it for its malformed deadline, in the same breath.
+			const path = "/millrace.v1.MetricService/ReportMetrics";
+			const { stream, ended } = rawCall(session, path, { "grpc-timeout": "x" });
+			stream.resume();
+			assert.equal((await ended).code, 13);
+			stream.end(Buffer.alloc(10_000));
+		}
+		// What is left of a call would hold up the server's end.
+		await server.close(120_000);
 	});
 
 	it("of a stranger is refused by the head of a request that is larger than they have to be, and takes no memory", async () => {

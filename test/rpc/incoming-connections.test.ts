@@ -96,6 +96,34 @@ describe("a connection", { timeout: 60_000 }, () => {
 		await waitUntil("it is cut", () => count() === 0);
 	});
 
+	it("that says anything else is kept only while there are few of them", async () => {
+		const { server, count } = await startInfoServer({ greetingMs: 50_000 });
+		const sockets = Array.from({ length: 520 }, () => {
+			const socket = connect({ port: server.port, host: "127.0.0.1", allowHalfOpen: true });
+			socket.on("error", () => {});
+			after(() => socket.destroy());
+			socket.write("x");
+			return once(socket, "data");
+		});
+		await Promise.all(sockets);
+		await waitUntil("those beyond are gone", () => count() === 500);
+	});
+
+	it("whose host has to wait, and that says anything else then, does not hold up the end of the server", async () => {
+		const { server, count } = await startInfoServer({ greetingMs: 120_000 });
+		for (let round = 0; round < 5; round++) {
+			const sockets = await Promise.all(Array.from({ length: 40 }, () => open(server.port)));
+			await Promise.all(sockets.map((socket) => once(socket.destroy(), "close")));
+		}
+		await waitUntil("they are gone", () => count() === 0);
+		const socket = connect({ port: server.port, host: "127.0.0.1", allowHalfOpen: true });
+		socket.on("error", () => {});
+		after(() => socket.destroy());
+		socket.write("x".repeat(100));
+		await waitUntil("it has come", () => count() === 1);
+		await server.close(120_000);
+	});
+
 	it("that speaks HTTP/1 is told which port does", async () => {
 		const { server } = await startInfoServer();
 		const answer = await fetch(`http://${server.address}/health`);
@@ -159,6 +187,27 @@ describe("the limit of connections", { timeout: 60_000 }, () => {
 		assert.equal(watching.stream.destroyed, false);
 		// Whoever was let in is cut after all of those.
 		await createRpcClient(ServerService, known).getServerInfo({}, { retryMs: 0 });
+	});
+
+	it("is given to several at once by those who say anything else", async () => {
+		const { server } = await startInfoServer({ maxConnections: 20, greetingMs: 50_000 });
+		const stubborn = Array.from({ length: 20 }, () => {
+			const socket = connect({ port: server.port, host: "127.0.0.1", allowHalfOpen: true });
+			socket.on("error", () => {});
+			after(() => socket.destroy());
+			socket.write("x");
+			return once(socket, "data");
+		});
+		await Promise.all(stubborn);
+		const calls = Array.from({ length: 20 }, () => {
+			const { stream, ended } = rawCall(rawSession(server.address), "/grpc.health.v1.Health/Check");
+			stream.resume();
+			stream.end(messageHead(0));
+			return ended;
+		});
+		for (const { code, message } of await Promise.all(calls)) {
+			assert.equal(code, 0, message);
+		}
 	});
 
 	it("is not used up by those that never call", async () => {
