@@ -137,21 +137,27 @@ describe("a call as it comes in", { timeout: 60_000 }, () => {
 		assert.equal(read, steps);
 	});
 
-	it("that is over before it is refused keeps nothing", async () => {
-		const refusal = refusedForNow("try again", 100);
-		const { server } = await startMetricServer({ gate: { admit: () => Promise.reject(refusal) } });
-		const session = rawSession(server.address);
-		for (let count = 0; count < 20; count++) {
-			// The transport ends it for its malformed deadline, in the same breath.
+	for (const [when, headers, expected] of [
+		["is refused", {}, exhausted],
+		// The transport ends it for its malformed deadline, in the same breath.
+		["is over before it is refused", { "grpc-timeout": "x" }, 13],
+	] as const) {
+		it(`that ${when} keeps nothing of its request`, async () => {
+			const refusal = refusedForNow("try again", 100);
+			const { server } = await startMetricServer({ gate: { admit: () => Promise.reject(refusal) } });
+			const session = rawSession(server.address);
 			const path = "/millrace.v1.MetricService/ReportMetrics";
-			const { stream, ended } = rawCall(session, path, { "grpc-timeout": "x" });
-			stream.resume();
-			assert.equal((await ended).code, 13);
-			stream.end(Buffer.alloc(10_000));
-		}
-		// What is left of a call would hold up the server's end.
-		await server.close(120_000);
-	});
+			for (let count = 0; count < 12; count++) {
+				const { stream, ended } = rawCall(session, path, headers);
+				stream.resume();
+				stream.write(Buffer.alloc(10_000));
+				assert.equal((await ended).code, expected);
+				stream.end(Buffer.alloc(10_000));
+			}
+			// What is left of a call would hold up the server's end.
+			await server.close(120_000);
+		});
+	}
 
 	it("of a stranger is refused by the head of a request that is larger than they have to be, and takes no memory", async () => {
 		const { server, memory } = await startMetricServer({ gate: strangersGate });
