@@ -28,9 +28,10 @@ interface ServerFlags {
 	embedded?: boolean;
 }
 
-/** How much larger than what is in use the heap may become, and how many times larger each time the part of what is new. */
+/** How much larger than what is in use the heap may become. */
 const heapGrowthPercent = 50;
-const newGrowthFactor = 1;
+/** How many times as large its young part becomes when it grows: with 1 it does not. */
+const youngGrowthFactor = 1;
 
 /** Longer than an embedded server stays after the last command that used it. */
 const embeddedWaitMs = 10_000;
@@ -80,7 +81,7 @@ export function addServerCommand(program: Command, terminal: Terminal): void {
 async function serve(flags: ServerFlags): Promise<void> {
 	// V8 would let the heap become several times what is in use before it looks for what is not.
 	setFlagsFromString(`--heap-growing-percent=${heapGrowthPercent}`);
-	setFlagsFromString(`--semi-space-growth-factor=${newGrowthFactor}`);
+	setFlagsFromString(`--semi-space-growth-factor=${youngGrowthFactor}`);
 	const isEmbedded = flags.embedded ?? false;
 	const stopSignals = onStopSignals();
 	if (!isEmbedded) {

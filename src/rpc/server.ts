@@ -132,8 +132,8 @@ export const portAdvice = "choose another with --port";
 const grpcOptions: ServerOptions = {
 	"grpc.max_send_message_length": maxMessageBytes,
 	"grpc.max_receive_message_length": maxMessageBytes,
-	// Pings of callers are answered by the transport, and may come as often as they like: they cost next to nothing. A
-	// machine that vanished would count as connected for hours.
+	// Pings of callers are answered by the transport, which ends a connection that is flooded by them. A machine that
+	// vanished would count as connected for hours.
 	"grpc.keepalive_permit_without_calls": 1,
 	"grpc.keepalive_time_ms": 60_000,
 	"grpc.keepalive_timeout_ms": 20_000,

@@ -1,4 +1,5 @@
 import { isMillraceError, messageOf } from "../errors.js";
+import { sleep } from "../rpc/retry.js";
 import { type FinishedTrial, type JoinedRun, type JoinOptions, joinRun } from "./join-run.js";
 import type { WorkerProcess } from "./worker-process.js";
 
@@ -42,7 +43,7 @@ export async function enterRun(
 		async fail(error) {
 			if (isMillraceError(error, "failed_precondition")) {
 				// So a write is refused when the run has just been closed; then the news of that is on its way.
-				await abortOf(rendezvous.signal, newsMs);
+				await sleep(newsMs, rendezvous.signal).catch(() => {});
 			}
 			const cause = rendezvous.signal.aborted ? rendezvous.signal.reason : error;
 			if (rendezvous.signal.aborted) {
@@ -59,20 +60,4 @@ export async function enterRun(
 			connection.close();
 		},
 	};
-}
-
-/** Waits until a signal is aborted, for a bounded time. */
-function abortOf(signal: AbortSignal, ms: number): Promise<void> {
-	return new Promise((resolve) => {
-		const done = () => {
-			clearTimeout(timer);
-			signal.removeEventListener("abort", done);
-			resolve();
-		};
-		const timer = setTimeout(done, ms);
-		signal.addEventListener("abort", done);
-		if (signal.aborted) {
-			done();
-		}
-	});
 }

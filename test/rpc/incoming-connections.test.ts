@@ -6,7 +6,7 @@ import { ServerService } from "../../src/gen/millrace/v1/server_service_pb.js";
 import { createRpcClient } from "../../src/rpc/client.js";
 import type { RpcServerOptions } from "../../src/rpc/server.js";
 import { errorWith } from "../support/error-with.js";
-import { messageHead, rawCall, rawSession } from "../support/raw-grpc.js";
+import { messageHead, type RawCall, rawCall, rawSession } from "../support/raw-grpc.js";
 import { startRpcServer } from "../support/start-rpc-server.js";
 import { waitUntil } from "../support/wait-until.js";
 
@@ -21,12 +21,32 @@ async function startInfoServer(options: RpcServerOptions = {}) {
 	return { server, info, count: () => count };
 }
 
-async function open(port: number): Promise<Socket> {
-	const socket = connect(port, "127.0.0.1");
+function dial(port: number, allowHalfOpen = false): Socket {
+	const socket = connect({ port, host: "127.0.0.1", allowHalfOpen });
 	socket.on("error", () => {});
 	after(() => socket.destroy());
+	return socket;
+}
+
+async function open(port: number): Promise<Socket> {
+	const socket = dial(port);
 	await once(socket, "connect");
 	return socket;
+}
+
+/** Says something else than HTTP/2, and stays when the server has ended the connection. Returns what that has said. */
+async function stay(port: number, words: string): Promise<Buffer> {
+	const socket = dial(port, true);
+	socket.write(words);
+	const [answer] = await once(socket, "data");
+	return answer;
+}
+
+function checkHealth(address: string): RawCall["ended"] {
+	const { stream, ended } = rawCall(rawSession(address), "/grpc.health.v1.Health/Check");
+	stream.resume();
+	stream.end(messageHead(0));
+	return ended;
 }
 
 const greeting = Buffer.from("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\u0004\0\0\0\0\0", "latin1");
@@ -67,16 +87,11 @@ describe("a connection", { timeout: 60_000 }, () => {
 	it("that says anything else and stays is no better off than one that says nothing", async () => {
 		const { server, info, count } = await startInfoServer({ maxConnections: 2, greetingMs: 20_000 });
 		const words = ["\u0016\u0003\u0001", "x".repeat(1024 * 1024)];
-		const stubborn = words.map(async (said) => {
-			const socket = connect({ port: server.port, host: "127.0.0.1", allowHalfOpen: true });
-			socket.on("error", () => {});
-			after(() => socket.destroy());
-			socket.write(said);
-			const [answer] = await once(socket, "data");
-			return { socket, answer };
-		});
-		const [first, second] = await Promise.all(stubborn);
-		assert.deepEqual([first?.answer[3], second?.answer[3]], [7, 7]);
+		const answers = await Promise.all(words.map((said) => stay(server.port, said)));
+		assert.deepEqual(
+			answers.map((answer) => answer[3]),
+			[7, 7],
+		);
 		assert.equal(count(), 2);
 		// It makes room at once for who speaks HTTP/2, though it may stay for as long as one that says nothing.
 		await info(10_000);
@@ -88,24 +103,13 @@ describe("a connection", { timeout: 60_000 }, () => {
 
 	it("that says anything else and stays is cut when one that says nothing would be", async () => {
 		const { server, count } = await startInfoServer({ greetingMs: 2_000 });
-		const socket = connect({ port: server.port, host: "127.0.0.1", allowHalfOpen: true });
-		socket.on("error", () => {});
-		after(() => socket.destroy());
-		socket.write("x".repeat(1024 * 1024));
-		await once(socket, "data");
+		await stay(server.port, "x".repeat(1024 * 1024));
 		await waitUntil("it is cut", () => count() === 0);
 	});
 
 	it("that says anything else is kept only while there are few of them", async () => {
 		const { server, count } = await startInfoServer({ greetingMs: 50_000 });
-		const sockets = Array.from({ length: 520 }, () => {
-			const socket = connect({ port: server.port, host: "127.0.0.1", allowHalfOpen: true });
-			socket.on("error", () => {});
-			after(() => socket.destroy());
-			socket.write("x");
-			return once(socket, "data");
-		});
-		await Promise.all(sockets);
+		await Promise.all(Array.from({ length: 520 }, () => stay(server.port, "x")));
 		await waitUntil("those beyond are gone", () => count() === 500);
 	});
 
@@ -116,10 +120,7 @@ describe("a connection", { timeout: 60_000 }, () => {
 			await Promise.all(sockets.map((socket) => once(socket.destroy(), "close")));
 		}
 		await waitUntil("they are gone", () => count() === 0);
-		const socket = connect({ port: server.port, host: "127.0.0.1", allowHalfOpen: true });
-		socket.on("error", () => {});
-		after(() => socket.destroy());
-		socket.write("x".repeat(100));
+		dial(server.port, true).write("x".repeat(100));
 		await waitUntil("it has come", () => count() === 1);
 		await server.close(120_000);
 	});
@@ -175,10 +176,7 @@ describe("the limit of connections", { timeout: 60_000 }, () => {
 		const known = server.channel();
 		await createRpcClient(ServerService, known).getServerInfo({});
 		for (let opened = 0; opened < 18; opened++) {
-			const call = rawCall(rawSession(server.address), "/grpc.health.v1.Health/Check");
-			call.stream.resume();
-			call.stream.end(messageHead(0));
-			assert.equal((await call.ended).code, 0);
+			assert.equal((await checkHealth(server.address)).code, 0);
 		}
 		const watching = rawCall(rawSession(server.address), "/grpc.health.v1.Health/Watch");
 		watching.stream.end(messageHead(0));
@@ -191,20 +189,8 @@ describe("the limit of connections", { timeout: 60_000 }, () => {
 
 	it("is given to several at once by those who say anything else", async () => {
 		const { server } = await startInfoServer({ maxConnections: 20, greetingMs: 50_000 });
-		const stubborn = Array.from({ length: 20 }, () => {
-			const socket = connect({ port: server.port, host: "127.0.0.1", allowHalfOpen: true });
-			socket.on("error", () => {});
-			after(() => socket.destroy());
-			socket.write("x");
-			return once(socket, "data");
-		});
-		await Promise.all(stubborn);
-		const calls = Array.from({ length: 20 }, () => {
-			const { stream, ended } = rawCall(rawSession(server.address), "/grpc.health.v1.Health/Check");
-			stream.resume();
-			stream.end(messageHead(0));
-			return ended;
-		});
+		await Promise.all(Array.from({ length: 20 }, () => stay(server.port, "x")));
+		const calls = Array.from({ length: 20 }, () => checkHealth(server.address));
 		for (const { code, message } of await Promise.all(calls)) {
 			assert.equal(code, 0, message);
 		}

@@ -51,7 +51,10 @@ function filesOf(directory: string): string[] {
 function contentOf(path: string): Buffer {
 	try {
 		return statSync(path).size <= largestFile ? readFileSync(path) : Buffer.alloc(0);
-	} catch {
+	} catch (error) {
+		if ((error as NodeJS.ErrnoException).code !== "ENOENT") {
+			throw error;
+		}
 		return Buffer.alloc(0);
 	}
 }

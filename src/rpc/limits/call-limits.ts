@@ -1,5 +1,5 @@
-import { setTimeout } from "node:timers/promises";
 import { MillraceError } from "../../errors.js";
+import { sleep } from "../retry.js";
 import { CallRates } from "./call-rates.js";
 import { type Limits, maxMetadataBytes } from "./limits.js";
 import { fewestCalls, OpenCalls } from "./open-calls.js";
@@ -73,7 +73,7 @@ export class CallLimits {
 		const waitMs = this.#refusals.count(peer);
 		if (waitMs > 0) {
 			onWait?.();
-			await setTimeout(waitMs, undefined, { ref: false, signal: gone }).catch(() => {});
+			await sleep(waitMs, gone).catch(() => {});
 		}
 	}
 
